@@ -1,0 +1,1 @@
+"""Meta-learned PPO recommendations: data, learning core and evaluation."""

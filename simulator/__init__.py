@@ -1,0 +1,1 @@
+"""User simulator: every user a task."""
