@@ -1,0 +1,47 @@
+"""Meta-parameters of the inner loop other than the initialization: how far, how trusting, how bold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["LOG_RATIO_BOUND", "POPULARITY_PIVOT", "InnerParams"]
+
+LOG_RATIO_BOUND = 10.0
+"""|log ratio| beyond this contributes no policy gradient: the propensity is too far away to be informative."""
+
+POPULARITY_PIVOT = 0.3
+"""Popularity at which `value_weight[2]` and `value_weight[3]` have no effect (science.md section 7)."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class InnerParams(BaseModel):
+    """Settings of `adapt`; learned by the outer loop, stored in a checkpoint's manifest.
+
+    Attributes:
+        step_sizes: step size of each of the K epochs, relative to 1 / lambda_max of the value loss's Hessian; each in [0, 2).
+        value_weight: o in omega_j = exp(o0 + o1 y_j + o2 (mu_j - .3) + o3 y_j (mu_j - .3)), the precision (1 / variance)
+            of a transition in the value loss; omega = 5 is a residual noise variance of .2.
+        policy_coef: weight of the clipped policy-gradient term, >= 0.
+        entropy_coef: weight of the entropy bonus, >= 0.
+        temperature: tau of the softmax policy over values, in the units of a reward; > 0.
+        clip: PPO's clip range epsilon on the ratio, in (0, 1).
+        discount: gamma between successive steps of one session, in [0, 1); 0 is a bandit.
+        kl_limit_nats: greatest KL(adapted || initialization) over the candidates that an adaptation may reach;
+            None while it has not been calibrated.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    step_sizes: tuple[Annotated[float, Field(ge=0, lt=2, allow_inf_nan=False)], ...] = Field(
+        default=(1.5,) * 5, min_length=1, max_length=50
+    )
+    value_weight: tuple[Finite, Finite, Finite, Finite] = (1.6094379124341003, 0.0, 0.0, 0.0)
+    policy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    entropy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    temperature: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.01
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    discount: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    kl_limit_nats: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

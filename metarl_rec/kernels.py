@@ -1,0 +1,343 @@
+"""Compiled twins of the inner loop: the closed-form gradient of `losses.ppo_loss`, on one core, with no allocation per step.
+
+`inner_loop.adapt` is the reference and `tests/property/test_kernels.py` holds the two together. All kernels release the
+GIL and are cached on disk; the cache belongs to one CPU model and lives in NUMBA_CACHE_DIR or beside this file.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+from metarl_rec.inner_params import LOG_RATIO_BOUND, POPULARITY_PIVOT
+
+__all__ = ["adapt_batch", "adapt_one", "policy_kl", "score_items"]
+
+_BOUND = LOG_RATIO_BOUND
+_PIVOT = POPULARITY_PIVOT
+_POWER_ITERATIONS = 3
+# Reassociation lets reductions use SIMD; NaN and infinity keep their meaning because the guards rely on it.
+_FAST = {"reassoc", "contract", "arcp", "nsz"}
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def score_items(features: NDArray[Any], popularity: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
+    """Writes v_i = mu_i + f_i . w into `out`.
+
+    Args:
+        features: [n, D] float.
+        popularity: [n] float.
+        weights: [D] float.
+        out: [n] float, overwritten.
+    """
+    for i in range(features.shape[0]):
+        total = popularity[i]
+        for d in range(features.shape[1]):
+            total += features[i, d] * weights[d]
+        out[i] = total
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _largest_curvature(rows: NDArray[Any], omega: NDArray[Any]) -> float:
+    """Returns lambda_max(I + sum_j omega_j f_j f_j') by power iteration from the heaviest transition's features."""
+    count, dim = rows.shape
+    x = np.zeros(dim, rows.dtype)
+    y = np.zeros(dim, rows.dtype)
+    heaviest, best = 0, -1.0
+    for j in range(count):
+        norm = 0.0
+        for d in range(dim):
+            norm += rows[j, d] * rows[j, d]
+        norm *= omega[j]
+        if norm > best:
+            heaviest, best = j, norm
+    if best <= 0.0:
+        return 1.0
+    scale = 1.0 / math.sqrt(best / omega[heaviest])
+    for d in range(dim):
+        x[d] = rows[heaviest, d] * scale
+    length = 1.0
+    for _ in range(_POWER_ITERATIONS):
+        for d in range(dim):
+            y[d] = x[d]
+        for j in range(count):
+            dot = 0.0
+            for d in range(dim):
+                dot += rows[j, d] * x[d]
+            dot *= omega[j]
+            for d in range(dim):
+                y[d] += dot * rows[j, d]
+        length = 0.0
+        for d in range(dim):
+            length += y[d] * y[d]
+        length = math.sqrt(length)
+        for d in range(dim):
+            x[d] = y[d] / length
+    return length
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _policy_gradient(
+    features: NDArray[Any],
+    rows: NDArray[Any],
+    values: NDArray[Any],
+    item_values: NDArray[Any],
+    advantages: NDArray[Any],
+    log_propensities: NDArray[Any],
+    usable: NDArray[np.bool_],
+    rest: NDArray[np.bool_],
+    touched: NDArray[np.int32],
+    allowed: NDArray[np.bool_],
+    policy_coef: float,
+    entropy_coef: float,
+    temperature: float,
+    clip: float,
+    gradient: NDArray[Any],
+    stats: NDArray[np.float64],
+) -> None:
+    """Adds the clipped policy gradient and the entropy gradient to `gradient`; see `losses` for the formulas."""
+    n, dim = features.shape
+    count, width = allowed.shape
+    top = -np.inf
+    for i in range(n):
+        if rest[i] and values[i] > top:
+            top = values[i]
+    for u in range(width):
+        top = max(top, values[touched[u]])
+    mass = 0.0
+    log_mass = 0.0
+    mean = np.zeros(dim, features.dtype)
+    tilted = np.zeros(dim, features.dtype)
+    with_entropy = entropy_coef != 0.0
+    for i in range(n):
+        if rest[i]:
+            logit = (values[i] - top) / temperature
+            e = math.exp(logit)
+            if e > 0.0:
+                mass += e
+                share = features.dtype.type(e)
+                for d in range(dim):
+                    mean[d] += share * features[i, d]
+                if with_entropy:
+                    log_mass += e * logit
+                    share = features.dtype.type(e * logit)
+                    for d in range(dim):
+                        tilted[d] += share * features[i, d]
+    touched_mass = np.empty(width)
+    touched_pull = np.zeros(width)
+    for u in range(width):
+        touched_mass[u] = math.exp((values[touched[u]] - top) / temperature)
+    pull = 0.0
+    for j in range(count):
+        if not usable[j] or policy_coef == 0.0:
+            continue
+        total = mass
+        for u in range(width):
+            if allowed[j, u]:
+                total += touched_mass[u]
+        if total < 1e-280:
+            continue
+        log_ratio = (item_values[j] - top) / temperature - math.log(total) - log_propensities[j]
+        stats[0] += 1.0
+        if abs(log_ratio) >= _BOUND:
+            stats[1] += 1.0
+            continue
+        ratio = math.exp(log_ratio)
+        advantage = advantages[j]
+        if (advantage > 0.0 and ratio > 1.0 + clip) or (advantage < 0.0 and ratio < 1.0 - clip):
+            stats[1] += 1.0
+            continue
+        c = policy_coef * advantage * ratio / temperature
+        share = features.dtype.type(c)
+        for d in range(dim):
+            gradient[d] += share * rows[j, d]
+        pull += c / total
+        for u in range(width):
+            if allowed[j, u]:
+                touched_pull[u] += c / total
+    if policy_coef != 0.0:
+        share = features.dtype.type(pull)
+        for d in range(dim):
+            gradient[d] -= share * mean[d]
+        for u in range(width):
+            share = features.dtype.type(touched_pull[u] * touched_mass[u])
+            if share != 0.0:
+                for d in range(dim):
+                    gradient[d] -= share * features[touched[u], d]
+    if with_entropy and mass > 0.0:
+        # H = log Z - E[logit]; dH/dw = -(E[logit f] - E[logit] E[f]) / tau.
+        mean_logit = log_mass / mass
+        share = features.dtype.type(entropy_coef / temperature / mass)
+        shift = features.dtype.type(mean_logit)
+        for d in range(dim):
+            gradient[d] -= share * (tilted[d] - shift * mean[d])
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def adapt_one(
+    features: NDArray[Any],
+    popularity: NDArray[Any],
+    start: NDArray[Any],
+    items: NDArray[np.int32],
+    rewards: NDArray[Any],
+    log_propensities: NDArray[Any],
+    usable: NDArray[np.bool_],
+    continues: NDArray[np.bool_],
+    rest: NDArray[np.bool_],
+    touched: NDArray[np.int32],
+    allowed: NDArray[np.bool_],
+    step_sizes: NDArray[np.float64],
+    value_weight: NDArray[np.float64],
+    policy_coef: float,
+    entropy_coef: float,
+    temperature: float,
+    clip: float,
+    discount: float,
+    stats: NDArray[np.float64],
+) -> NDArray[Any]:
+    """Returns one user's adapted fast weights [D], from `start`, over the whole support, K epochs.
+
+    The arguments are the fields of `Support` and `InnerParams`, unpacked; features, popularity and start share one dtype.
+    `stats` [3] float64 receives the number of ratios formed, how many of them the clip or the bound silenced, and the
+    root-mean-square value error at the last epoch's start.
+    """
+    n, dim = features.shape
+    count = items.shape[0]
+    stats[:] = 0.0
+    weights = start.copy()
+    if count == 0:
+        return weights
+    rows = np.empty((count, dim), features.dtype)
+    base = np.empty(count, features.dtype)
+    omega = np.empty(count, features.dtype)
+    for j in range(count):
+        rows[j] = features[items[j]]
+        base[j] = popularity[items[j]]
+        rarity = base[j] - _PIVOT
+        omega[j] = math.exp(
+            value_weight[0] + value_weight[1] * rewards[j] + (value_weight[2] + value_weight[3] * rewards[j]) * rarity
+        )
+    bound = _largest_curvature(rows, omega)
+    item_values = np.empty(count, features.dtype)
+    errors = np.empty(count, features.dtype)
+    advantages = np.empty(count, features.dtype)
+    gradient = np.empty(dim, features.dtype)
+    with_policy = entropy_coef != 0.0 or (policy_coef != 0.0 and usable.any())
+    values = np.empty(n if with_policy else 0, features.dtype)
+    for k in range(step_sizes.shape[0]):
+        for d in range(dim):
+            gradient[d] = start[d] - weights[d]
+        square = 0.0
+        for j in range(count):
+            value = base[j]
+            for d in range(dim):
+                value += rows[j, d] * weights[d]
+            item_values[j] = value
+            errors[j] = rewards[j] - value
+            square += errors[j] * errors[j]
+            share = omega[j] * errors[j]
+            for d in range(dim):
+                gradient[d] += share * rows[j, d]
+        stats[2] = math.sqrt(square / count)
+        if with_policy:
+            credit = 0.0
+            for back in range(count):
+                j = count - 1 - back
+                credit = errors[j] + (discount * credit if continues[j] else 0.0)
+                advantages[j] = credit
+            score_items(features, popularity, weights, values)
+            _policy_gradient(
+                features, rows, values, item_values, advantages, log_propensities, usable, rest, touched, allowed,
+                policy_coef, entropy_coef, temperature, clip, gradient, stats,
+            )  # fmt: skip
+        rate = features.dtype.type(step_sizes[k] / bound)
+        for d in range(dim):
+            weights[d] += rate * gradient[d]
+    return weights
+
+
+@njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
+def adapt_batch(
+    features: NDArray[Any],
+    popularity: NDArray[Any],
+    starts: NDArray[Any],
+    items: NDArray[np.int32],
+    rewards: NDArray[Any],
+    log_propensities: NDArray[Any],
+    usable: bool,
+    session_length: int,
+    candidates: NDArray[np.bool_],
+    step_sizes: NDArray[np.float64],
+    value_weight: NDArray[np.float64],
+    policy_coef: float,
+    entropy_coef: float,
+    temperature: float,
+    clip: float,
+    discount: float,
+    stats: NDArray[np.float64],
+) -> NDArray[Any]:
+    """Returns N users' fast weights [N, D], each after the same number of single-item steps (`sequential_support`).
+
+    Args:
+        features: [n, D] float.
+        popularity: [n] float.
+        starts: [N, D] float, each user's initialization.
+        items: [N, B] int32.
+        rewards: [N, B] float.
+        log_propensities: [N, B] float.
+        usable: whether ratios may be formed at all.
+        session_length: steps in a session.
+        candidates: [N, n] bool, items on offer before the first step.
+        step_sizes: [K] float64; this and the rest as in `InnerParams`.
+        stats: [N, 3] float64, overwritten; see `adapt_one`.
+    """
+    n_users, count = items.shape
+    out = np.empty_like(starts)
+    for user in prange(n_users):
+        rest = candidates[user].copy()
+        allowed = np.zeros((count, count), np.bool_)
+        continues = np.zeros(count, np.bool_)
+        for j in range(count):
+            rest[items[user, j]] = False
+            continues[j] = (j + 1) % session_length != 0 and j + 1 < count
+            for u in range(j, count):
+                allowed[j, u] = True
+        out[user] = adapt_one(
+            features, popularity, starts[user], items[user], rewards[user], log_propensities[user],
+            np.full(count, usable), continues, rest, items[user], allowed, step_sizes, value_weight,
+            policy_coef, entropy_coef, temperature, clip, discount, stats[user],
+        )  # fmt: skip
+    return out
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def policy_kl(values: NDArray[Any], start_values: NDArray[Any], rest: NDArray[np.bool_], temperature: float) -> float:
+    """Returns KL(softmax(values / tau) || softmax(start_values / tau)) over the items in `rest`, in nats.
+
+    Args:
+        values: [n] float, item values under the adapted weights.
+        start_values: [n] float, item values under the initialization.
+        rest: [n] bool, the candidates.
+        temperature: tau > 0.
+    """
+    top, start_top = -np.inf, -np.inf
+    for i in range(values.shape[0]):
+        if rest[i]:
+            top = max(top, values[i])
+            start_top = max(start_top, start_values[i])
+    mass, start_mass, gap = 0.0, 0.0, 0.0
+    for i in range(values.shape[0]):
+        if rest[i]:
+            logit = (values[i] - top) / temperature
+            start_logit = (start_values[i] - start_top) / temperature
+            e = math.exp(logit)
+            mass += e
+            start_mass += math.exp(start_logit)
+            gap += e * (logit - start_logit)
+    if mass == 0.0:
+        return 0.0
+    return max(0.0, gap / mass - math.log(mass) + math.log(start_mass))
