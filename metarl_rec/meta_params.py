@@ -1,0 +1,112 @@
+"""What the outer loop learns: an initialization and the inner loop's settings, unconstrained, in torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from metarl_rec.inner_params import InnerParams
+
+__all__ = ["InnerTensors", "MetaParams"]
+
+
+@dataclass(frozen=True, slots=True)
+class InnerTensors:
+    """`InnerParams` as tensors that gradients flow through.
+
+    Attributes:
+        step_sizes: [K], each in (0, 2).
+        value_weight: [4].
+        policy_coef: [], >= 0.
+        entropy_coef: [], >= 0.
+        temperature: behaviour temperature, > 0; not learned.
+        clip: PPO's epsilon; not learned.
+        discount: gamma; not learned.
+    """
+
+    step_sizes: Tensor
+    value_weight: Tensor
+    policy_coef: Tensor
+    entropy_coef: Tensor
+    temperature: float
+    clip: float
+    discount: float
+
+    @classmethod
+    def from_params(cls, params: InnerParams, dtype: torch.dtype = torch.float32) -> InnerTensors:
+        """Returns the same settings as constant tensors."""
+        return cls(
+            step_sizes=torch.tensor(params.step_sizes, dtype=dtype),
+            value_weight=torch.tensor(params.value_weight, dtype=dtype),
+            policy_coef=torch.tensor(params.policy_coef, dtype=dtype),
+            entropy_coef=torch.tensor(params.entropy_coef, dtype=dtype),
+            temperature=params.temperature,
+            clip=params.clip,
+            discount=params.discount,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MetaParams:
+    """Learned quantities; every field a float tensor.
+
+    Attributes:
+        initialization: [D], fast weights at which every user starts.
+        attribute_gain: [], g in w0(u) = initialization + g * shift(attributes of u).
+        step_logits: [K], step size = 2 sigmoid(.).
+        value_weight: [4], o of the value loss.
+        log_policy_coef: [].
+        log_entropy_coef: [].
+    """
+
+    initialization: Tensor
+    attribute_gain: Tensor
+    step_logits: Tensor
+    value_weight: Tensor
+    log_policy_coef: Tensor
+    log_entropy_coef: Tensor
+
+    @classmethod
+    def start(cls, dim: int, inner: InnerParams, attribute_gain: float, dtype: torch.dtype = torch.float32) -> MetaParams:
+        """Returns the empirical-Bayes initialization: zero fast weights, inner settings as given."""
+        shares = [step / 2 for step in inner.step_sizes]
+        return cls(
+            initialization=torch.zeros(dim, dtype=dtype),
+            attribute_gain=torch.tensor(attribute_gain, dtype=dtype),
+            step_logits=torch.tensor([math.log(s / (1 - s)) for s in shares], dtype=dtype),
+            value_weight=torch.tensor(inner.value_weight, dtype=dtype),
+            log_policy_coef=torch.tensor(math.log(max(inner.policy_coef, 1e-12)), dtype=dtype),
+            log_entropy_coef=torch.tensor(math.log(max(inner.entropy_coef, 1e-12)), dtype=dtype),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def inner(self, base: InnerParams) -> InnerTensors:
+        """Returns the constrained settings; what is not learned comes from `base`."""
+        return InnerTensors(
+            step_sizes=2 * torch.sigmoid(self.step_logits),
+            value_weight=self.value_weight,
+            policy_coef=self.log_policy_coef.exp() if base.policy_coef > 0 else torch.zeros_like(self.log_policy_coef),
+            entropy_coef=self.log_entropy_coef.exp() if base.entropy_coef > 0 else torch.zeros_like(self.log_entropy_coef),
+            temperature=base.temperature,
+            clip=base.clip,
+            discount=base.discount,
+        )
+
+    def inner_params(self, base: InnerParams) -> InnerParams:
+        """Returns the settings as plain numbers, for a checkpoint or a compiled roll-out."""
+        tensors = self.inner(base)
+        o = tensors.value_weight.tolist()
+        return base.model_copy(
+            update={
+                "step_sizes": tuple(min(step, 1.999) for step in tensors.step_sizes.tolist()),
+                "value_weight": (o[0], o[1], o[2], o[3]),
+                "policy_coef": float(tensors.policy_coef),
+                "entropy_coef": float(tensors.entropy_coef),
+            }
+        )
