@@ -174,6 +174,7 @@ def adapt(
     """
     if bound is None:
         bound = curvature_bound(batch.features[batch.items], batch.precision(inner.value_weight.detach()))
+    record = torch.is_grad_enabled()
     weights = start
     # A user without transitions stays where every user starts, entropy bonus or not.
     moves = batch.valid.any(dim=1).to(start.dtype)
@@ -184,6 +185,6 @@ def adapt(
         actor = critic.clone() if critic.requires_grad else critic.detach().requires_grad_()
         with torch.enable_grad():
             loss = inner_loss(actor, critic, anchor, batch, inner).sum()
-            (gradient,) = torch.autograd.grad(loss, actor, create_graph=torch.is_grad_enabled())
+            (gradient,) = torch.autograd.grad(loss, actor, create_graph=record)
         weights = weights - (step * moves / bound).unsqueeze(1) * gradient
     return weights

@@ -1,0 +1,105 @@
+"""The outer loop's updates: MAML with exact second order, FOMAML, and Reptile, as pure functions.
+
+References: Finn et al., "Model-Agnostic Meta-Learning", 2017, arXiv:1703.03400, alg. 1; Nichol et al., "On First-Order
+Meta-Learning Algorithms", 2018, arXiv:1803.02999, alg. 2; Li et al., "Meta-SGD", 2017, arXiv:1707.09835 (step sizes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from metarl_rec.inner_loop import Order, SupportBatch, adapt
+from metarl_rec.inner_params import InnerParams
+from metarl_rec.meta_params import MetaParams
+
+__all__ = ["Algorithm", "TaskBatch", "maml_gradient", "outer_loss", "reptile_update", "starts"]
+
+Algorithm = Literal["maml", "fomaml", "reptile"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskBatch:
+    """N tasks with what adapts (support) and what judges (query).
+
+    Attributes:
+        support: the transitions to adapt on.
+        shift: [N, D] float, attribute shift of each user's w0, before the gain.
+        rewards: [N, n] float, expected reward of every item for every user.
+        query: [N, n] bool, items not shown yet: the adapted policy is judged on these.
+    """
+
+    support: SupportBatch
+    shift: Tensor
+    rewards: Tensor
+    query: Tensor
+
+
+def starts(meta: MetaParams, shift: Tensor) -> Tensor:
+    """Returns w0 [N, D] = initialization + g * shift."""
+    return meta.initialization + meta.attribute_gain * shift
+
+
+def outer_loss(weights: Tensor, batch: TaskBatch, temperature: float, value_coef: float) -> Tensor:
+    """Returns each task's query loss [N]: minus expected reward, plus the squared value error, both under the policy.
+
+    Args:
+        weights: [N, D], adapted fast weights.
+        batch: the tasks.
+        temperature: tau of the judged policy softmax(v / tau) over the query items.
+        value_coef: weight of the value error.
+    """
+    values = batch.support.popularity + weights @ batch.support.features.T
+    logits = (values / temperature).masked_fill(~batch.query, torch.finfo(values.dtype).min / 4)
+    policy = torch.softmax(logits, dim=1)
+    reward = (policy * batch.rewards).sum(dim=1)
+    error = (policy * (batch.rewards - values).square()).sum(dim=1)
+    return value_coef * error - reward
+
+
+def maml_gradient(
+    meta: MetaParams,
+    batch: TaskBatch,
+    base: InnerParams,
+    *,
+    order: Order,
+    temperature: float = 0.05,
+    value_coef: float = 4.0,
+    bound: Tensor | None = None,
+) -> tuple[float, dict[str, Tensor]]:
+    """Returns the mean query loss after adaptation and its gradient by the name of every meta-parameter.
+
+    Args:
+        meta: where to differentiate.
+        batch: tasks; their data, roll-outs included, count as given.
+        base: inner settings that are not learned.
+        order: "second" is MAML, "first" FOMAML.
+        temperature: see `outer_loss`.
+        value_coef: see `outer_loss`.
+        bound: [N], fixes the step-size bound, as a finite-difference check needs.
+    """
+    leaves = {name: tensor.detach().requires_grad_() for name, tensor in meta.tensors().items()}
+    learner = MetaParams(**leaves)
+    weights = adapt(starts(learner, batch.shift), batch.support, learner.inner(base), order=order, bound=bound)
+    loss = outer_loss(weights, batch, temperature, value_coef).mean()
+    gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+    named = zip(leaves, gradients, strict=True)
+    return loss.item(), {name: torch.zeros_like(leaves[name]) if g is None else g for name, g in named}
+
+
+def reptile_update(meta: MetaParams, batch: TaskBatch, base: InnerParams, rate: float) -> MetaParams:
+    """Returns meta-parameters whose initialization moved towards the adapted weights: phi + rate * mean(w_K - w_0).
+
+    Args:
+        meta: where to start.
+        batch: tasks; only their supports and shifts are read.
+        base: inner settings that are not learned.
+        rate: outer step size in (0, 1].
+    """
+    with torch.no_grad():
+        begin = starts(meta, batch.shift)
+        moved = adapt(begin, batch.support, meta.inner(base), order="first")
+        return replace(meta, initialization=meta.initialization + rate * (moved - begin).mean(dim=0))

@@ -1,0 +1,123 @@
+"""Gradient checks of the outer loop, with numbers (science.md section 4)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from metarl_rec.inner_loop import SupportBatch, adapt, curvature_bound, inner_loss
+from metarl_rec.inner_params import InnerParams
+from metarl_rec.meta_params import MetaParams
+from metarl_rec.outer_loop import TaskBatch, maml_gradient, reptile_update, starts
+from metarl_rec.support import sequential_support
+
+N_ITEMS, DIM, STEPS = 30, 4, 8
+
+
+def make_tasks(seed: int, users: int = 3, scale: float = 0.4) -> TaskBatch:
+    """Users of a small linear world who were shown STEPS items with sensible propensities, in float64."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(scale=scale, size=(N_ITEMS, DIM))
+    popularity = rng.uniform(0.1, 0.6, N_ITEMS)
+    expected = np.clip(popularity + rng.normal(size=(users, DIM)) @ features.T, 0, 1)
+    supports, query = [], np.ones((users, N_ITEMS), bool)
+    for user in range(users):
+        items = rng.permutation(N_ITEMS)[:STEPS].astype(np.int32)
+        rewards = (rng.random(STEPS) < expected[user, items]).astype(np.float32)
+        log_propensities = np.log(rng.uniform(0.02, 0.06, STEPS)).astype(np.float32)
+        supports.append(sequential_support(items, rewards, log_propensities, np.ones(N_ITEMS, bool), session_length=4))
+        query[user, items] = False
+    batch = SupportBatch.pack(supports, torch.from_numpy(features), torch.from_numpy(popularity))
+    shift = torch.from_numpy(rng.normal(scale=0.1, size=(users, DIM)))
+    return TaskBatch(batch, shift, torch.from_numpy(expected), torch.from_numpy(query))
+
+
+def make_meta(base: InnerParams) -> MetaParams:
+    return MetaParams.start(DIM, base, 1.2, torch.float64)
+
+
+def fixed_bound(batch: TaskBatch, meta: MetaParams) -> torch.Tensor:
+    support = batch.support
+    return curvature_bound(support.features[support.items], support.precision(meta.value_weight))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_maml_gradient_equals_finite_differences_in_float64(seed: int) -> None:
+    base = InnerParams(policy_coef=0.02, entropy_coef=0.01, temperature=0.5, discount=0.6)
+    batch, meta = make_tasks(seed), make_meta(base)
+    bound = fixed_bound(batch, meta)
+    _, exact = maml_gradient(meta, batch, base, order="second", bound=bound)
+
+    def loss_at(name: str, index: int, delta: float) -> float:
+        tensors = {key: tensor.clone() for key, tensor in meta.tensors().items()}
+        tensors[name].view(-1)[index] += delta
+        return maml_gradient(MetaParams(**tensors), batch, base, order="second", bound=bound)[0]
+
+    h = 1e-6
+    found, expected = [], []
+    for name, tensor in meta.tensors().items():
+        for index in range(tensor.numel()):
+            expected.append((loss_at(name, index, h) - loss_at(name, index, -h)) / (2 * h))
+            found.append(float(exact[name].view(-1)[index]))
+    error = np.linalg.norm(np.subtract(found, expected)) / np.linalg.norm(expected)
+    assert error <= 1e-5
+    assert all(abs(value) > 0 for value in expected)
+
+
+def test_fomaml_gradient_differs_when_the_inner_step_is_large_and_agrees_when_it_is_tiny() -> None:
+    batch = make_tasks(4)
+    gaps = []
+    for step in (1.5, 1e-4):
+        base = InnerParams(step_sizes=(step,) * 5, policy_coef=0.02, temperature=0.5)
+        meta = make_meta(base)
+        _, second = maml_gradient(meta, batch, base, order="second")
+        _, first = maml_gradient(meta, batch, base, order="first")
+        gap = (second["initialization"] - first["initialization"]).norm() / second["initialization"].norm()
+        gaps.append(float(gap))
+    assert gaps[0] > 0.1
+    assert gaps[1] < 1e-3
+
+
+def test_reptile_update_one_inner_step_moves_along_the_sgd_direction() -> None:
+    base = InnerParams(step_sizes=(0.5,), policy_coef=0.02, temperature=0.5)
+    batch, meta = make_tasks(5), make_meta(base)
+    # Reptile with one step is SGD on the tasks' mean loss only where all tasks share a step size.
+    one = TaskBatch(
+        SupportBatch(**{
+            name: getattr(batch.support, name) if name in ("features", "popularity") else getattr(batch.support, name)[:1]
+            for name in SupportBatch.__slots__
+        }),
+        batch.shift[:1], batch.rewards[:1], batch.query[:1],
+    )  # fmt: skip
+    weights = starts(meta, one.shift).requires_grad_()
+    loss = inner_loss(weights, weights.detach(), weights.detach(), one.support, meta.inner(base)).sum()
+    (gradient,) = torch.autograd.grad(loss, weights)
+    moved = reptile_update(meta, one, base, rate=0.3).initialization - meta.initialization
+    expected = -0.3 * 0.5 / fixed_bound(one, meta)[0] * gradient[0]
+    torch.testing.assert_close(moved, expected, rtol=1e-10, atol=1e-14)
+
+
+def test_adapt_many_steps_without_policy_terms_reaches_the_hierarchical_bayes_posterior_mean() -> None:
+    base = InnerParams(step_sizes=(1.0,) * 50, policy_coef=0.0)
+    # Small features keep the condition number near 1, so that 50 steps converge to all digits asked for.
+    batch, meta = make_tasks(6, scale=0.05), make_meta(base)
+    begin = starts(meta, batch.shift)
+    found = adapt(begin, batch.support, meta.inner(base)).detach()
+    for user in range(len(begin)):
+        rows = batch.support.features[batch.support.items[user]]
+        residual = batch.support.rewards[user] - batch.support.popularity[batch.support.items[user]] - rows @ begin[user]
+        precision = torch.eye(DIM, dtype=torch.float64) + 5 * rows.T @ rows
+        expected = begin[user] + torch.linalg.solve(precision, 5 * rows.T @ residual)
+        torch.testing.assert_close(found[user], expected, rtol=1e-6, atol=1e-8)
+
+
+def test_adapt_task_without_transitions_stays_at_its_start() -> None:
+    base = InnerParams(policy_coef=0.02, entropy_coef=0.05)
+    empty = sequential_support(
+        np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32), np.ones(N_ITEMS, bool)
+    )
+    tasks, meta = make_tasks(7), make_meta(base)
+    batch = SupportBatch.pack([empty], tasks.support.features, tasks.support.popularity)
+    begin = torch.full((1, DIM), 0.3, dtype=torch.float64)
+    torch.testing.assert_close(adapt(begin, batch, meta.inner(base)), begin)
