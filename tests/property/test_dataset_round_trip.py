@@ -66,12 +66,12 @@ def test_load_after_save_gives_the_same_bits(data: Dataset) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(datasets(), st.integers(0, 3), st.floats(-5, 5))
+@given(datasets(), st.integers(0, 3), st.floats(-5, 5, width=32))
 def test_filter_keeps_exactly_the_users_with_enough_positives(data: Dataset, least: int, threshold: float) -> None:
     positives = dict.fromkeys(data.user_ids, 0)
     rated: dict[str, set[str]] = {user: set() for user in data.user_ids}
     for user, item, rating in zip(data.user_index, data.item_index, data.rating, strict=True):
-        positives[data.user_ids[user]] += int(rating >= threshold)
+        positives[data.user_ids[user]] += int(rating >= np.float32(threshold))
         rated[data.user_ids[user]].add(data.item_ids[item])
     kept = [user for user in data.user_ids if positives[user] >= least]
     if not kept:
