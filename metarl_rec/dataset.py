@@ -96,8 +96,8 @@ class Dataset:
         name: str,
         users: Sequence[str],
         items: Sequence[str],
-        rating: Sequence[float],
-        timestamp: Sequence[float] | None,
+        rating: Sequence[float] | NDArray[np.float32],
+        timestamp: Sequence[float] | NDArray[np.float64] | None,
         user_attributes: Mapping[str, dict[str, AttributeValue]],
         item_attributes: Mapping[str, dict[str, AttributeValue]],
     ) -> Dataset:
@@ -167,17 +167,15 @@ class Dataset:
         rows = keep_user[self.user_index]
         keep_item = np.zeros(len(self.item_ids), dtype=np.bool_)
         keep_item[self.item_index[rows]] = True
-        users, items = np.flatnonzero(keep_user), np.flatnonzero(keep_item)
-        return Dataset(
-            name=self.name,
-            user_ids=tuple(self.user_ids[u] for u in users),
-            item_ids=tuple(self.item_ids[i] for i in items),
-            user_index=(np.cumsum(keep_user) - 1)[self.user_index[rows]].astype(np.int32),
-            item_index=(np.cumsum(keep_item) - 1)[self.item_index[rows]].astype(np.int32),
-            rating=self.rating[rows],
-            timestamp=None if self.timestamp is None else self.timestamp[rows],
-            user_attributes=tuple(self.user_attributes[u] for u in users),
-            item_attributes=tuple(self.item_attributes[i] for i in items),
+        # By id, as the order may change: ids that were text beside a dropped one may all be integers without it.
+        return Dataset.from_records(
+            self.name,
+            [self.user_ids[u] for u in self.user_index[rows]],
+            [self.item_ids[i] for i in self.item_index[rows]],
+            self.rating[rows],
+            None if self.timestamp is None else self.timestamp[rows],
+            {self.user_ids[u]: self.user_attributes[u] for u in np.flatnonzero(keep_user)},
+            {self.item_ids[i]: self.item_attributes[i] for i in np.flatnonzero(keep_item)},
         )
 
 

@@ -72,6 +72,13 @@ def test_filter_min_positives_counts_positives_only() -> None:
     assert kept.item_ids == ("a", "b")
 
 
+def test_filter_only_integers_left_orders_ids_by_value() -> None:
+    data = Dataset.from_records("t", ["100", "2", "x"], ["a", "b", "a"], [5.0, 4.0, 1.0], None, {}, {})
+    kept = data.filter(min_positives=1)
+    assert kept.user_ids == ("2", "100")
+    np.testing.assert_array_equal(kept.reward_table(), [[0, 1], [1, 0]])
+
+
 def test_filter_nobody_left_says_what_the_data_holds() -> None:
     with pytest.raises(DataError, match=r"no user of tiny has 3 ratings >= 4 .* most are 2 and 2"):
         _dataset().filter(min_positives=3)
