@@ -6,10 +6,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["LOG_RATIO_BOUND", "POPULARITY_PIVOT", "InnerParams"]
+__all__ = ["DUAL_CLIP", "LOG_RATIO_BOUND", "POPULARITY_PIVOT", "InnerParams"]
+
+DUAL_CLIP = 3.0
+"""A bad action that has become this many times more likely than when it was shown gives no gradient any more: PPO's own
+clip leaves that side open, and one such ratio can be thousands. Ye et al., 2020, arXiv:1912.09729, eq. 8."""
 
 LOG_RATIO_BOUND = 10.0
-"""|log ratio| beyond this contributes no policy gradient: the propensity is too far away to be informative."""
+"""|log ratio| from here on contributes nothing, so that exp cannot overflow."""
 
 POPULARITY_PIVOT = 0.3
 """Popularity at which `value_weight[2]` and `value_weight[3]` have no effect (science.md section 7)."""
@@ -39,7 +43,7 @@ class InnerParams(BaseModel):
         default=(1.5,) * 5, min_length=1, max_length=50
     )
     value_weight: tuple[Finite, Finite, Finite, Finite] = (1.6094379124341003, 0.0, 0.0, 0.0)
-    policy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    policy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0001
     entropy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     temperature: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.01
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2

@@ -13,10 +13,11 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from metarl_rec.inner_params import LOG_RATIO_BOUND, POPULARITY_PIVOT
+from metarl_rec.inner_params import DUAL_CLIP, LOG_RATIO_BOUND, POPULARITY_PIVOT
 
 __all__ = ["adapt_batch", "adapt_one", "policy_kl", "score_items"]
 
+_DUAL_CLIP = DUAL_CLIP
 _BOUND = LOG_RATIO_BOUND
 _PIVOT = POPULARITY_PIVOT
 _POWER_ITERATIONS = 3
@@ -102,31 +103,41 @@ def _policy_gradient(
     """Adds the clipped policy gradient and the entropy gradient to `gradient`; see `losses` for the formulas."""
     n, dim = features.shape
     count, width = allowed.shape
-    top = -np.inf
+    # The rest is weighed from its own maximum, so that its mean keeps its digits however small its share is.
+    rest_top = -np.inf
     for i in range(n):
-        if rest[i] and values[i] > top:
-            top = values[i]
+        if rest[i] and values[i] > rest_top:
+            rest_top = values[i]
+    top = rest_top
     for u in range(width):
         top = max(top, values[touched[u]])
-    mass = 0.0
-    log_mass = 0.0
+    rest_mass = 0.0
+    mean_logit = 0.0
     mean = np.zeros(dim, features.dtype)
     tilted = np.zeros(dim, features.dtype)
     with_entropy = entropy_coef != 0.0
     for i in range(n):
         if rest[i]:
-            logit = (values[i] - top) / temperature
+            logit = (values[i] - rest_top) / temperature
             e = math.exp(logit)
             if e > 0.0:
-                mass += e
+                rest_mass += e
                 share = features.dtype.type(e)
                 for d in range(dim):
                     mean[d] += share * features[i, d]
                 if with_entropy:
-                    log_mass += e * logit
+                    mean_logit += e * logit
                     share = features.dtype.type(e * logit)
                     for d in range(dim):
                         tilted[d] += share * features[i, d]
+    mass = 0.0
+    if rest_mass > 0.0:
+        mass = rest_mass * math.exp((rest_top - top) / temperature)
+        mean_logit /= rest_mass
+        share = features.dtype.type(1.0 / rest_mass)
+        for d in range(dim):
+            mean[d] *= share
+            tilted[d] *= share
     touched_mass = np.empty(width)
     touched_pull = np.zeros(width)
     for u in range(width):
@@ -148,30 +159,30 @@ def _policy_gradient(
             continue
         ratio = math.exp(log_ratio)
         advantage = advantages[j]
-        if (advantage > 0.0 and ratio > 1.0 + clip) or (advantage < 0.0 and ratio < 1.0 - clip):
+        if (advantage > 0.0 and ratio > 1.0 + clip) or (advantage < 0.0 and (ratio < 1.0 - clip or ratio > _DUAL_CLIP)):
             stats[1] += 1.0
             continue
         c = policy_coef * advantage * ratio / temperature
         share = features.dtype.type(c)
         for d in range(dim):
             gradient[d] += share * rows[j, d]
-        pull += c / total
+        # Shares of probability, at most c: a mass or a reciprocal alone may leave the range of float32.
+        pull += c * (mass / total)
         for u in range(width):
             if allowed[j, u]:
-                touched_pull[u] += c / total
+                touched_pull[u] += c * (touched_mass[u] / total)
     if policy_coef != 0.0:
         share = features.dtype.type(pull)
         for d in range(dim):
             gradient[d] -= share * mean[d]
         for u in range(width):
-            share = features.dtype.type(touched_pull[u] * touched_mass[u])
+            share = features.dtype.type(touched_pull[u])
             if share != 0.0:
                 for d in range(dim):
                     gradient[d] -= share * features[touched[u], d]
-    if with_entropy and mass > 0.0:
+    if with_entropy and rest_mass > 0.0:
         # H = log Z - E[logit]; dH/dw = -(E[logit f] - E[logit] E[f]) / tau.
-        mean_logit = log_mass / mass
-        share = features.dtype.type(entropy_coef / temperature / mass)
+        share = features.dtype.type(entropy_coef / temperature)
         shift = features.dtype.type(mean_logit)
         for d in range(dim):
             gradient[d] -= share * (tilted[d] - shift * mean[d])

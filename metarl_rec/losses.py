@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metarl_rec.inner_params import LOG_RATIO_BOUND, POPULARITY_PIVOT
+from metarl_rec.inner_params import DUAL_CLIP, LOG_RATIO_BOUND, POPULARITY_PIVOT
 
 __all__ = ["advantages", "clipped_surrogate", "entropy", "log_policy", "transition_precision"]
 
@@ -69,24 +69,28 @@ def log_policy(
     floor = torch.finfo(logits.dtype).min / 4
     common = torch.logsumexp(logits.masked_fill(~rest, floor), dim=1)
     own = logits.gather(1, touched).unsqueeze(1).expand(allowed.shape).masked_fill(~allowed, floor)
-    normalizer = torch.logaddexp(common.unsqueeze(1), torch.logsumexp(own, dim=2))
-    return logits.gather(1, chosen) - normalizer
+    # One logsumexp over both parts: logaddexp's second derivative is NaN where a part is empty.
+    parts = torch.cat([common.view(-1, 1, 1).expand(-1, own.shape[1], 1), own], dim=2)
+    return logits.gather(1, chosen) - torch.logsumexp(parts, dim=2)
 
 
 def clipped_surrogate(log_ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
-    """Returns min(rho A, clip(rho, 1 - eps, 1 + eps) A), elementwise; 0 where |log rho| reaches the bound.
+    """Returns min(rho A, clip(rho, 1 - eps, 1 + eps) A), elementwise, but not below 3 A where A < 0.
+
+    0 where |log rho| reaches the bound.
 
     Args:
         log_ratio: any shape, log pi_w(a) - log propensity.
         advantage: the same shape.
         clip: eps in (0, 1).
 
-    Reference: Schulman et al., 2017, eq. 7.
+    Reference: Schulman et al., 2017, eq. 7; the second clip is Ye et al., 2020, arXiv:1912.09729, eq. 8.
     """
     inside = log_ratio.abs() < LOG_RATIO_BOUND
     # Bounded before exp: an infinite ratio would turn the masked entries' gradients into NaN.
     ratio = torch.exp(torch.where(inside, log_ratio, torch.zeros_like(log_ratio)))
     surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+    surrogate = torch.where(advantage < 0, torch.maximum(surrogate, DUAL_CLIP * advantage), surrogate)
     return torch.where(inside, surrogate, torch.zeros_like(surrogate))
 
 

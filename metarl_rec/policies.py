@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl_rec.errors import AdaptationError
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.kernels import adapt_batch
 from metarl_rec.slates import greedy_slates, sample_slates
@@ -146,6 +147,11 @@ class AdaptedPolicy:
             np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
             inner.discount, self.stats,
         )  # fmt: skip
+        if not np.isfinite(self.weights).all():
+            raise AdaptationError(
+                f"adapting diverged after {self._items.shape[1]} interactions; "
+                f"lower inner.policy_coef ({inner.policy_coef:g}) or raise inner.temperature ({inner.temperature:g})"
+            )
 
     @property
     def history(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:

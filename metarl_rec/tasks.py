@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from metarl_rec.prior import LinearEncoder, fit_linear_encoder, fit_prior, user_estimates
+from metarl_rec.prior import ItemPrior, LinearEncoder, fit_linear_encoder, fit_prior, user_estimates
 
 __all__ = ["PriorConfig", "TaskSpace", "cross_fitted_spaces", "fit_task_space"]
 
@@ -51,6 +51,10 @@ class TaskSpace:
     popularity: NDArray[np.float32]
     user_encoder: LinearEncoder
     users: NDArray[np.int64]
+
+    def estimates(self, rewards: NDArray[np.uint8], noise: float) -> NDArray[np.float64]:
+        """Returns ridge estimates [N, D] of the fast weights of users with whole reward rows [N, n]."""
+        return user_estimates(rewards, ItemPrior(self.popularity, self.features, np.ones(self.features.shape[1])), noise)
 
     def starts(
         self, user_vectors: NDArray[np.float32], initialization: NDArray[Any], attribute_gain: float

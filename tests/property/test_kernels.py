@@ -57,7 +57,7 @@ def run_kernel(
 
 def near_clip_boundary(start: torch.Tensor, batch: SupportBatch, params: InnerParams) -> bool:
     """Whether any epoch's ratio or advantage lies within the margin of a point where the loss has a kink."""
-    boundaries = torch.log(torch.tensor([1 - params.clip, 1 + params.clip], dtype=torch.float64))
+    boundaries = torch.log(torch.tensor([1 - params.clip, 1 + params.clip, 3.0], dtype=torch.float64))
     boundaries = torch.cat([boundaries, torch.tensor([-10.0, 10.0], dtype=torch.float64)])
     for epochs in range(len(params.step_sizes)):
         weights = start
@@ -170,3 +170,18 @@ def test_score_items_two_items_equals_hand_computed_value() -> None:
     out = np.empty(2)
     score_items(np.array([[1.0, 2.0], [0.0, -1.0]]), np.array([0.1, 0.2]), np.array([3.0, 4.0]), out)
     np.testing.assert_allclose(out, [11.1, -3.8])
+
+
+def test_adapt_one_touched_items_far_above_the_rest_equals_torch_reference() -> None:
+    """At a low temperature the rest's share of a softmax leaves float32's range; its gradient must not."""
+    rng = np.random.default_rng(5)
+    features = rng.normal(scale=0.3, size=(30, 5)).astype(np.float32)
+    popularity = rng.uniform(0, 0.3, 30).astype(np.float32)
+    support = random_support(rng, 30, 8)
+    popularity[support.touched[:3]] += 2.0
+    params = InnerParams(step_sizes=(0.5,), policy_coef=1e-4, entropy_coef=1e-4, temperature=0.01)
+    batch = SupportBatch.pack([support], torch.from_numpy(features).double(), torch.from_numpy(popularity).double())
+    start = torch.zeros(1, 5, dtype=torch.float64)
+    expected = adapt(start, batch, InnerTensors.from_params(params, torch.float64))[0].detach().numpy()
+    found, _ = run_kernel(features, popularity, np.zeros(5, np.float32), support, params)
+    assert np.linalg.norm(found - expected) <= 1e-4 * np.linalg.norm(expected)

@@ -11,20 +11,20 @@ from metarl_rec.losses import advantages, clipped_surrogate, entropy, log_policy
 
 
 def test_clipped_surrogate_each_side_of_the_clip_equals_hand_computed_values() -> None:
-    ratio = torch.tensor([1.1, 1.5, 0.5, 1.5, 0.5, 1.0])
-    advantage = torch.tensor([2.0, 2.0, 2.0, -2.0, -2.0, -3.0])
-    # min(1.1*2, 1.1*2); min(3, 1.2*2); min(1, .8*2); min(-3, -2.4); min(-1, -1.6); -3
-    expected = torch.tensor([2.2, 2.4, 1.0, -3.0, -1.6, -3.0])
+    ratio = torch.tensor([1.1, 1.5, 0.5, 1.5, 0.5, 1.0, 4.0])
+    advantage = torch.tensor([2.0, 2.0, 2.0, -2.0, -2.0, -3.0, -2.0])
+    # min(1.1*2, 1.1*2); min(3, 1.2*2); min(1, .8*2); min(-3, -2.4); min(-1, -1.6); -3; max(-8, 3 * -2)
+    expected = torch.tensor([2.2, 2.4, 1.0, -3.0, -1.6, -3.0, -6.0])
     torch.testing.assert_close(clipped_surrogate(ratio.log(), advantage, 0.2), expected)
 
 
 def test_clipped_surrogate_gradient_is_zero_only_where_the_clip_acts() -> None:
-    log_ratio = torch.log(torch.tensor([1.1, 1.5, 0.5, 1.5, 0.5])).requires_grad_()
-    advantage = torch.tensor([2.0, 2.0, 2.0, -2.0, -2.0])
+    log_ratio = torch.log(torch.tensor([1.1, 1.5, 0.5, 1.5, 0.5, 4.0])).requires_grad_()
+    advantage = torch.tensor([2.0, 2.0, 2.0, -2.0, -2.0, -2.0])
     clipped_surrogate(log_ratio, advantage, 0.2).sum().backward()
     assert log_ratio.grad is not None
     # d(rho A)/d(log rho) = rho A where the clip does not act
-    torch.testing.assert_close(log_ratio.grad, torch.tensor([2.2, 0.0, 1.0, -3.0, 0.0]))
+    torch.testing.assert_close(log_ratio.grad, torch.tensor([2.2, 0.0, 1.0, -3.0, 0.0, 0.0]))
 
 
 def test_clipped_surrogate_ratio_beyond_the_bound_contributes_nothing_and_no_nan() -> None:

@@ -23,9 +23,10 @@ def make_tasks(seed: int, users: int = 3, scale: float = 0.4) -> TaskBatch:
     expected = np.clip(popularity + rng.normal(size=(users, DIM)) @ features.T, 0, 1)
     supports, query = [], np.ones((users, N_ITEMS), bool)
     for user in range(users):
-        items = rng.permutation(N_ITEMS)[:STEPS].astype(np.int32)
-        rewards = (rng.random(STEPS) < expected[user, items]).astype(np.float32)
-        log_propensities = np.log(rng.uniform(0.02, 0.06, STEPS)).astype(np.float32)
+        # Histories of different lengths: padding must not leak into a gradient.
+        items = rng.permutation(N_ITEMS)[: STEPS - 2 * user].astype(np.int32)
+        rewards = (rng.random(len(items)) < expected[user, items]).astype(np.float32)
+        log_propensities = np.log(rng.uniform(0.02, 0.06, len(items))).astype(np.float32)
         supports.append(sequential_support(items, rewards, log_propensities, np.ones(N_ITEMS, bool), session_length=4))
         query[user, items] = False
     batch = SupportBatch.pack(supports, torch.from_numpy(features), torch.from_numpy(popularity))
@@ -105,8 +106,9 @@ def test_adapt_many_steps_without_policy_terms_reaches_the_hierarchical_bayes_po
     begin = starts(meta, batch.shift)
     found = adapt(begin, batch.support, meta.inner(base)).detach()
     for user in range(len(begin)):
-        rows = batch.support.features[batch.support.items[user]]
-        residual = batch.support.rewards[user] - batch.support.popularity[batch.support.items[user]] - rows @ begin[user]
+        items = batch.support.items[user, : STEPS - 2 * user]
+        rows = batch.support.features[items]
+        residual = batch.support.rewards[user, : len(items)] - batch.support.popularity[items] - rows @ begin[user]
         precision = torch.eye(DIM, dtype=torch.float64) + 5 * rows.T @ rows
         expected = begin[user] + torch.linalg.solve(precision, 5 * rows.T @ residual)
         torch.testing.assert_close(found[user], expected, rtol=1e-6, atol=1e-8)

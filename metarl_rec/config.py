@@ -1,0 +1,129 @@
+"""Settings of an offline run: frozen, validated, from TOML and `--set a.b=c`."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from metarl_rec.errors import ConfigError
+from metarl_rec.inner_params import InnerParams
+from metarl_rec.tasks import PriorConfig
+
+__all__ = ["EmbeddingConfig", "RunConfig", "TrainConfig", "load_config"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EmbeddingConfig(_Frozen):
+    """Where item embeddings come from.
+
+    Attributes:
+        model: "svd", or a RecBole general recommender with item embeddings (BPR, LightGCN, SimpleX, ...).
+        dim: embedding size.
+        epochs: RecBole training epochs; None takes the model's default.
+    """
+
+    model: str = "svd"
+    dim: int = Field(default=128, ge=1, le=1024)
+    epochs: int | None = Field(default=None, ge=1)
+
+
+class TrainConfig(_Frozen):
+    """Meta-training.
+
+    Attributes:
+        algorithm: maml (exact second order), fomaml or reptile.
+        iterations: outer updates.
+        learning_rate: Adam's, decaying to a tenth by a cosine; maml and fomaml.
+        reptile_rate: outer step at the start, decaying linearly to zero; reptile.
+        horizon: steps T of a roll-out.
+        folds: parts of the meta-train users for cross-fitting, >= 2.
+        evaluate_every: iterations between validations and saved states.
+        validation_repeats: roll-outs a validation averages over, with common random numbers.
+        population: whose rewards the tasks are: logged users, latent-factor users, or both in turn.
+        form: bandit (every step an episode) or session (`session_length` steps with the inner loop's discount).
+        session_length: steps in a session.
+        outer_temperature: tau of the policy that the query loss judges.
+        outer_value_coef: weight of the value error in the query loss.
+    """
+
+    algorithm: Literal["maml", "fomaml", "reptile"] = "maml"
+    iterations: int = Field(default=80, ge=0, le=100_000)
+    learning_rate: float = Field(default=0.02, gt=0, le=1)
+    reptile_rate: float = Field(default=0.1, gt=0, le=1)
+    horizon: int = Field(default=40, ge=1, le=1000)
+    folds: int = Field(default=8, ge=2, le=64)
+    evaluate_every: int = Field(default=10, ge=1)
+    validation_repeats: int = Field(default=4, ge=1, le=100)
+    population: Literal["logged", "latent", "mixed"] = "logged"
+    form: Literal["bandit", "session"] = "bandit"
+    session_length: int = Field(default=10, ge=1, le=1000)
+    outer_temperature: float = Field(default=0.05, gt=0)
+    outer_value_coef: float = Field(default=4.0, ge=0)
+
+
+class RunConfig(_Frozen):
+    """Everything that decides a trained checkpoint, apart from the data.
+
+    Attributes:
+        seed: decides the split of users and every draw.
+        threshold: a rating of at least this much is a reward of 1.
+        min_positives: users with fewer rewards are left out.
+        embedding: item embeddings.
+        prior: the empirical-Bayes prior.
+        inner: inner-loop settings at the start of meta-training.
+        train: meta-training.
+    """
+
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    threshold: float = 4.0
+    min_positives: int = Field(default=50, ge=0)
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    prior: PriorConfig = PriorConfig()
+    inner: InnerParams = InnerParams()
+    train: TrainConfig = TrainConfig()
+
+
+def load_config(path: Path | None = None, assignments: Sequence[str] = ()) -> RunConfig:
+    """Returns the configuration from a TOML file (all defaults without one) with `a.b=c` assignments on top.
+
+    Values of assignments are read as JSON where they are JSON, else as text.
+
+    Raises:
+        ConfigError: the file cannot be read, or a setting is unknown or out of range; the text names the setting.
+    """
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}; give an existing TOML file") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not valid TOML ({error})") from None
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--set {assignment}: write it as name=value, for example train.iterations=40")
+        *parents, leaf = name.strip().split(".")
+        node = raw
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"--set {assignment}: {parent} is a value, not a section")
+        try:
+            node[leaf] = json.loads(text)
+        except ValueError:
+            node[leaf] = text
+    try:
+        return RunConfig.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"setting {where}: {first['msg']}; see metarl-rec train --help") from None

@@ -1,0 +1,120 @@
+"""From meta-parameters to a checkpoint that serves: item encoder, user encoder, trust region, lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from metarl_rec.checkpoint import Checkpoint, ItemRecord
+from metarl_rec.config import RunConfig
+from metarl_rec.inner_params import InnerParams
+from metarl_rec.kernels import policy_kl
+from metarl_rec.meta_params import MetaParams
+from metarl_rec.policies import AdaptedPolicy
+from metarl_rec.prior import LinearEncoder, fit_linear_encoder
+from metarl_rec.problem import Problem
+from metarl_rec.rollout import play
+from metarl_rec.seeding import generator
+from metarl_rec.train import TrainResult
+from simulator.env import BatchEnv
+from simulator.population import LoggedUsers
+
+__all__ = ["build_checkpoint", "meta_params"]
+
+KL_QUANTILE = 0.999
+KL_READINGS = (5, 10, 20, 40)
+
+
+def build_checkpoint(
+    problem: Problem, result: TrainResult, config: RunConfig, lineage: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """Returns the checkpoint of a trained meta-policy, not saved yet.
+
+    Args:
+        problem: one split's fitted parts.
+        result: what meta-training gave.
+        config: settings; kept in the lineage, so that `evaluate` can rebuild the same split.
+        lineage: further provenance to keep.
+    """
+    meta, space = result.meta, problem.space
+    inner = meta.inner_params(config.inner)
+    inner = inner.model_copy(update={"kl_limit_nats": _kl_limit(problem, meta, inner, config)})
+    item_vectors = problem.item_attributes.encode_all(problem.dataset.item_attributes)
+    targets = np.column_stack([space.features, space.popularity])
+    items = zip(problem.dataset.item_ids, problem.dataset.item_attributes, strict=True)
+    encoder = space.user_encoder
+    return Checkpoint(
+        version="",
+        items=tuple(ItemRecord(item_id, attributes) for item_id, attributes in items),
+        features=space.features,
+        popularity=space.popularity,
+        initialization=meta.initialization.numpy().astype(np.float32),
+        item_encoder=fit_linear_encoder(item_vectors, targets, config.prior.item_ridge),
+        user_encoder=LinearEncoder(
+            encoder.mean, (encoder.weight * float(meta.attribute_gain)).astype(np.float32), encoder.offset
+        ),
+        item_attributes=problem.item_attributes,
+        user_attributes=problem.user_attributes,
+        inner=inner,
+        lineage={
+            "config": config.model_dump(mode="json"),
+            "dataset": {"name": problem.dataset.name, "digest": problem.dataset.digest},
+            "users": {name: len(getattr(problem.split, name)) for name in ("train", "validation", "test")},
+            "attribute_gain": float(meta.attribute_gain),
+            "best_iteration": result.best_iteration,
+            **(lineage or {}),
+        },
+        metrics={"validation": {"start": asdict(result.start), "best": asdict(result.best)}, "history": result.history},
+    )
+
+
+def meta_params(checkpoint: Checkpoint, config: RunConfig) -> MetaParams:
+    """Returns the meta-parameters behind a checkpoint, for evaluation."""
+    start = MetaParams.start(checkpoint.dim, checkpoint.inner, float(checkpoint.lineage["attribute_gain"]))
+    tensors = start.tensors() | {"initialization": torch.from_numpy(checkpoint.initialization.copy())}
+    return MetaParams(**tensors)
+
+
+def _kl_limit(problem: Problem, meta: MetaParams, inner: InnerParams, config: RunConfig) -> float:
+    """Returns the 99.9th percentile of the KL to the initialization over meta-train users, nats, with a floor of 1e-3.
+
+    Each user plays in the space that has not seen them; honest users reach several nats, so a small constant would bind
+    the very people whom adaptation is for.
+    """
+    steps = config.train.horizon
+    readings: list[float] = []
+    population = LoggedUsers(problem.rewards, problem.rated)
+    for fold, (space, members) in enumerate(problem.folds):
+        shift = space.user_encoder(problem.user_vectors[members])
+        starts = (meta.initialization.numpy() + float(meta.attribute_gain) * shift).astype(np.float32)
+        policy = _Recorder(space.features, space.popularity, starts, inner)
+        env = BatchEnv(population, torch.from_numpy(members), horizon=steps, seed=config.seed)
+        play(env, policy, steps, generator(config.seed, "kl", fold))
+        readings.extend(policy.readings)
+    return max(1e-3, float(np.quantile(np.asarray(readings), KL_QUANTILE)))
+
+
+class _Recorder(AdaptedPolicy):
+    """Adapts as usual and notes every user's KL at the steps of KL_READINGS."""
+
+    readings: list[float]
+
+    def begin(self, rng: np.random.Generator) -> None:
+        super().begin(rng)
+        self.readings = []
+        self._base = self._popularity + self._starts @ self._features.T
+
+    def observe(self, items: NDArray[np.int32], rewards: NDArray[np.float32]) -> None:
+        super().observe(items, rewards)
+        if self._items.shape[1] not in KL_READINGS or self._candidates is None:
+            return
+        values = self._popularity + self.weights @ self._features.T
+        rest = self._candidates.copy()
+        np.put_along_axis(rest, self._items.astype(np.int64), False, axis=1)
+        for user in range(len(values)):
+            self.readings.append(policy_kl(values[user], self._base[user], rest[user], self._inner.temperature))

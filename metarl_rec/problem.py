@@ -1,0 +1,73 @@
+"""One split's learning problem: everything that is fitted on meta-train users before meta-training starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl_rec.attributes import AttributeEncoder
+from metarl_rec.config import RunConfig
+from metarl_rec.dataset import Dataset, UserSplit
+from metarl_rec.tasks import TaskSpace, cross_fitted_spaces, fit_task_space
+
+__all__ = ["Problem", "build_problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Data and fitted parts of one split.
+
+    Attributes:
+        dataset: users and items after filtering.
+        split: disjoint user indices.
+        rewards: [U, n] uint8.
+        rated: [U, n] bool.
+        user_vectors: [U, Z] float32, encoded user attributes.
+        user_attributes: the encoder behind them; its vocabulary comes from meta-train users.
+        item_attributes: encoder of item attributes.
+        embedding: [n, E] float32.
+        space: task space fitted on all meta-train users; validation and test users play here.
+        folds: task spaces that leave out some meta-train users, and those users; meta-training happens here.
+    """
+
+    dataset: Dataset
+    split: UserSplit
+    rewards: NDArray[np.uint8]
+    rated: NDArray[np.bool_]
+    user_vectors: NDArray[np.float32]
+    user_attributes: AttributeEncoder
+    item_attributes: AttributeEncoder
+    embedding: NDArray[Any]
+    space: TaskSpace
+    folds: list[tuple[TaskSpace, NDArray[np.int64]]]
+
+
+def build_problem(dataset: Dataset, split: UserSplit, embedding: NDArray[Any], config: RunConfig) -> Problem:
+    """Fits the prior on the split's meta-train users, once on all and once for each cross-fitting fold.
+
+    Args:
+        dataset: filtered data.
+        split: user indices into it.
+        embedding: [n, E] float, from meta-train users only.
+        config: settings.
+    """
+    rewards = dataset.reward_table(config.threshold)
+    user_attributes = AttributeEncoder.fit([dataset.user_attributes[user] for user in split.train])
+    vectors = user_attributes.encode_all(dataset.user_attributes)
+    space = fit_task_space(rewards, vectors, embedding, split.train, config.prior)
+    folds = cross_fitted_spaces(rewards, vectors, embedding, split.train, config.prior, space, config.train.folds)
+    return Problem(
+        dataset=dataset,
+        split=split,
+        rewards=rewards,
+        rated=dataset.rated_table(),
+        user_vectors=vectors,
+        user_attributes=user_attributes,
+        item_attributes=AttributeEncoder.fit(dataset.item_attributes),
+        embedding=embedding,
+        space=space,
+        folds=folds,
+    )

@@ -1,0 +1,106 @@
+"""Evaluation results as files and pictures: JSON with raw rewards, a terminal table, a cold-start curve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from metarl_rec.evaluate import ADAPTED
+from metarl_rec.statistics import HORIZONS, Episodes, compare, curve, summarize
+
+__all__ = ["comparison_table", "hits_table", "plot_curve", "write_json"]
+
+
+def hits_table(episodes: Episodes) -> Table:
+    """Returns hits by interaction count, mean and standard error over users, one row a policy."""
+    table = Table(title="Hits on held-out users, mean ± standard error over users", title_justify="left")
+    table.add_column("policy", no_wrap=True)
+    for horizon in HORIZONS:
+        table.add_column(f"@{horizon}", justify="right", no_wrap=True)
+    for row in summarize(episodes):
+        cells = [f"{row.hits[h]:.2f} ±{row.standard_errors[h]:.2f}" for h in HORIZONS]
+        table.add_row(row.policy, *cells, style="bold" if row.policy == ADAPTED else None)
+    return table
+
+
+def comparison_table(episodes: Episodes, policy: str = ADAPTED) -> Table:
+    """Returns `policy` against every other one: paired difference at 20 and 40, and the share of users harmed at 40."""
+    table = Table(title=f"{policy}: paired difference to each other policy", title_justify="left")
+    table.add_column("against", no_wrap=True)
+    for title in ("@20", "@40", "standard errors @40", "users harmed @40"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for other in episodes.rewards:
+        if other == policy:
+            continue
+        result = compare(episodes, policy, other)
+        error = result.standard_errors[40]
+        table.add_row(
+            other,
+            f"{result.difference[20]:+.2f} ±{result.standard_errors[20]:.2f}",
+            f"{result.difference[40]:+.2f} ±{error:.2f}",
+            f"{result.difference[40] / error:+.1f}" if error > 0 else "-",
+            f"{100 * result.harmed[40]:.0f} %",
+        )
+    return table
+
+
+def write_json(path: Path, episodes: Episodes, context: Mapping[str, Any]) -> None:
+    """Writes every figure of the tables and the raw rewards of every episode.
+
+    Args:
+        path: file to write; its directory exists.
+        episodes: raw results.
+        context: seed, machine, data, configuration: whatever says how they came about.
+    """
+    policies = list(episodes.rewards)
+    payload = {
+        "context": dict(context),
+        "horizons": HORIZONS,
+        "policies": [asdict(row) for row in summarize(episodes)],
+        "comparisons": [asdict(compare(episodes, ADAPTED, other)) for other in policies if other != ADAPTED],
+        "episodes": {
+            "user_ids": list(episodes.user_ids),
+            "splits": list(episodes.splits),
+            "rewards": {name: ["".join(map(_digit, row)) for row in episodes.rewards[name]] for name in policies},
+        },
+    }
+    path.write_text(json.dumps(payload, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _digit(reward: np.float32) -> str:
+    """Returns a 0/1 reward as one character: forty steps make a string of forty digits."""
+    return "1" if reward > 0 else "0"
+
+
+def plot_curve(path: Path, episodes: Episodes, title: str) -> None:
+    """Writes the cold-start curve as PNG: mean hits above popularity by interaction count, with standard errors."""
+    # pyplot keeps figures in a global list and picks a screen; the object interface does neither.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    total, gain = figure.subplots(1, 2)
+    reference, _ = curve(episodes, "popularity")
+    colours = [f"C{index}" for index in range(10)]
+    for index, name in enumerate(name for name in episodes.rewards if name != "oracle"):
+        mean, error = curve(episodes, name)
+        steps = np.arange(1, len(mean) + 1)
+        style: dict[str, Any] = {"color": colours[index % 10], "linewidth": 2.6 if name == ADAPTED else 1.3}
+        total.plot(steps, mean, label=name, **style)
+        if name not in ("random", "PPO from scratch"):
+            gain.plot(steps, mean - reference, **style)
+            gain.fill_between(steps, mean - reference - error, mean - reference + error, color=style["color"], alpha=0.12)
+    total.set(xlabel="interactions", ylabel="hits, mean over users", title=title)
+    gain.set(xlabel="interactions", ylabel="hits above popularity (± standard error)", title="what adaptation adds")
+    total.legend(fontsize=8, frameon=False)
+    for axes in (total, gain):
+        axes.grid(alpha=0.25)
+        axes.set_xlim(1, None)
+    figure.savefig(path, dpi=130)
