@@ -18,29 +18,13 @@ from metarl_rec.config import RunConfig
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import AdaptedPolicy, FixedPolicy, OnlinePolicy, RandomPolicy
 from metarl_rec.problem import Problem
+from metarl_rec.protocol import ADAPTED, NOISE_GRID, POLICIES, STEPS
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from simulator.env import BatchEnv
 from simulator.population import LoggedUsers
 
-__all__ = ["ADAPTED", "POLICIES", "evaluate_problem", "make_policies", "tune_noise"]
-
-STEPS = 40
-NOISE_GRID = (0.1, 0.15, 0.2, 0.3)
-ADAPTED = "adapted meta-policy"
-POLICIES = (
-    "random",
-    "popularity",
-    "PPO from scratch",
-    "meta-policy, not adapted",
-    "hierarchical Bayes, Thompson",
-    "hierarchical Bayes, greedy",
-    ADAPTED,
-    "adapted meta-policy, greedy",
-    "oracle",
-)
-"""Names of the policies that every evaluation plays, in the order of its table."""
-
+__all__ = ["evaluate_problem", "make_policies", "tune_noise"]
 
 def evaluate_problem(
     problem: Problem,

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from metarl_rec.evaluate import ADAPTED
-from metarl_rec.statistics import HORIZONS, Episodes, compare, curve, summarize
+from metarl_rec.errors import DataError
+from metarl_rec.protocol import ADAPTED, HORIZONS
+from metarl_rec.statistics import Episodes, compare, curve, summarize
 
-__all__ = ["comparison_table", "hits_table", "plot_curve", "write_json"]
+__all__ = ["comparison_table", "hits_table", "plot_curve", "read_json", "write_json"]
 
 
 def hits_table(episodes: Episodes) -> Table:
@@ -71,6 +72,25 @@ def write_json(path: Path, episodes: Episodes, context: Mapping[str, Any]) -> No
         },
     }
     path.write_text(json.dumps(payload, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Episodes:
+    """Returns the raw results that `write_json` wrote.
+
+    Raises:
+        DataError: the file is missing or is not such a report.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))["episodes"]
+        rewards = {
+            name: np.array([[int(digit) for digit in row] for row in rows], np.float32)
+            for name, rows in raw["rewards"].items()
+        }
+        return Episodes(raw["user_ids"], raw["splits"], rewards)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); run metarl-rec evaluate first") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path} is not an evaluation report; run metarl-rec evaluate again") from None
 
 
 def _digit(reward: np.float32) -> str:

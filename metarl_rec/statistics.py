@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HORIZONS", "Comparison", "Episodes", "PolicyRow", "compare", "curve", "summarize"]
+from metarl_rec.protocol import HORIZONS
 
-HORIZONS = (1, 5, 10, 20, 40)
-"""Interaction counts at which a cold-start curve is read."""
+__all__ = ["Comparison", "Episodes", "PolicyRow", "compare", "curve", "summarize"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,174 @@
+"""The offline stages, each reading and writing files of a workspace; the command line and quickstart call these."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl_rec.atomic import bundled_ml_100k
+from metarl_rec.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from metarl_rec.config import RunConfig
+from metarl_rec.dataset import Dataset, UserSplit, split_users
+from metarl_rec.embeddings import item_embeddings
+from metarl_rec.errors import CheckpointError, DataError
+from metarl_rec.evaluate import evaluate_problem
+from metarl_rec.export import build_checkpoint, meta_params
+from metarl_rec.problem import Problem, build_problem
+from metarl_rec.report import plot_curve, write_json
+from metarl_rec.statistics import Episodes
+from metarl_rec import dataset_store, embedding_store
+from metarl_rec.train import Progress, TrainResult, meta_train
+from metarl_rec.workspace import Workspace
+
+__all__ = ["embed", "evaluate_checkpoint", "evaluate_splits", "import_bundled", "prepare", "train"]
+
+Report = Callable[[int, int], None]
+
+
+def import_bundled(workspace: Workspace) -> Dataset:
+    """Stores ml-100k, which RecBole's wheel ships, as the workspace's data set."""
+    dataset = bundled_ml_100k()
+    dataset_store.save(dataset, workspace.dataset)
+    return dataset
+
+
+def prepare(workspace: Workspace, config: RunConfig) -> tuple[Dataset, UserSplit]:
+    """Returns the workspace's data set, filtered, and the seed's split of its users.
+
+    Raises:
+        DataError: nothing was imported, or too few users are left for three disjoint groups.
+    """
+    dataset = dataset_store.load(workspace.dataset).filter(min_positives=config.min_positives, threshold=config.threshold)
+    split = split_users(len(dataset.user_ids), config.seed)
+    smallest = min(len(split.train), len(split.validation), len(split.test))
+    if smallest < 2 or len(split.train) < config.train.folds:
+        raise DataError(
+            f"{len(dataset.user_ids)} users have at least {config.min_positives} ratings >= {config.threshold:g}: too few "
+            "to split; lower min_positives or import more data"
+        )
+    if len(dataset.item_ids) <= config.train.horizon:
+        raise DataError(
+            f"{len(dataset.item_ids)} items are too few for {config.train.horizon} steps; lower train.horizon or import more"
+        )
+    return dataset, split
+
+
+def embed(workspace: Workspace, config: RunConfig, progress: Report | None = None) -> NDArray[np.float32]:
+    """Trains item embeddings on meta-train users only, and stores them."""
+    dataset, split = prepare(workspace, config)
+    vectors = _embedding(dataset, split, config, progress)
+    save_embeddings(vectors, workspace.embedding, dataset, split.train, config.embedding, config.seed)
+    return vectors
+
+
+def _embedding(
+    dataset: Dataset, split: UserSplit, config: RunConfig, progress: Report | None = None
+) -> NDArray[np.float32]:
+    return item_embeddings(
+        dataset,
+        split.train,
+        model=config.embedding.model,
+        dim=config.embedding.dim,
+        epochs=config.embedding.epochs,
+        seed=config.seed,
+        threshold=config.threshold,
+        progress=progress,
+    )
+
+
+def train(
+    workspace: Workspace,
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> tuple[Checkpoint, TrainResult]:
+    """Meta-trains on the stored embedding and stores the checkpoint; returns it as it will be served."""
+    dataset, split = prepare(workspace, config)
+    vectors = load_embeddings(workspace.embedding, dataset, split.train, config.embedding, config.seed)
+    problem = build_problem(dataset, split, vectors, config)
+    result = meta_train(problem, config, state_dir=workspace.training, resume=resume, on_progress=on_progress)
+    save_checkpoint(build_checkpoint(problem, result, config, {"machine": _machine()}), workspace.checkpoint)
+    return load_checkpoint(workspace.checkpoint), result
+
+
+def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] | None = None) -> Episodes:
+    """Plays the test users of the checkpoint's own split, and stores the report.
+
+    Raises:
+        CheckpointError: the checkpoint was trained on other data than the workspace holds.
+    """
+    checkpoint = load_checkpoint(workspace.checkpoint)
+    config = RunConfig.model_validate(checkpoint.lineage["config"], strict=False)
+    dataset, split = prepare(workspace, config)
+    if dataset.digest != checkpoint.lineage["dataset"]["digest"]:
+        raise CheckpointError(
+            f"{workspace.checkpoint} was trained on other data than {workspace.dataset} holds; run embed and train again"
+        )
+    vectors = load_embeddings(workspace.embedding, dataset, split.train, config.embedding, config.seed)
+    problem = build_problem(dataset, split, vectors, config)
+    rewards = evaluate_problem(problem, meta_params(checkpoint, config), config, on_policy=on_policy)
+    episodes = Episodes([dataset.user_ids[user] for user in split.test], [config.seed] * len(split.test), rewards)
+    _store(workspace, episodes, config, dataset, {"policy_version": checkpoint.version})
+    return episodes
+
+
+def evaluate_splits(
+    workspace: Workspace, config: RunConfig, splits: int, on_split: Callable[[int, Problem, TrainResult], None] | None = None
+) -> Episodes:
+    """Trains anew on each of the splits 0 .. splits - 1, plays its test users, and stores the pooled report.
+
+    Every choice is made inside a split: its validation users pick the iteration that counts, and the baselines' noise.
+    """
+    users: list[str] = []
+    numbers: list[int] = []
+    tables: dict[str, list[NDArray[np.float32]]] = {}
+    trained: list[dict[str, Any]] = []
+    dataset = None
+    for seed in range(splits):
+        here = config.model_copy(update={"seed": seed})
+        dataset, split = prepare(workspace, here)
+        problem = build_problem(dataset, split, _embedding(dataset, split, here), here)
+        result = meta_train(problem, here)
+        for name, rewards in evaluate_problem(problem, result.meta, here).items():
+            tables.setdefault(name, []).append(rewards)
+        users += [dataset.user_ids[user] for user in split.test]
+        numbers += [seed] * len(split.test)
+        trained.append(
+            {
+                "seed": seed,
+                "best_iteration": result.best_iteration,
+                "validation_history": result.history,
+                "inner": result.meta.inner_params(here.inner).model_dump(mode="json"),
+            }
+        )
+        if on_split is not None:
+            on_split(seed, problem, result)
+    if dataset is None:
+        raise DataError("splits must be at least 1")
+    episodes = Episodes(users, numbers, {name: np.concatenate(parts) for name, parts in tables.items()})
+    _store(workspace, episodes, config, dataset, {"splits": splits, "trained": trained})
+    return episodes
+
+
+def _store(
+    workspace: Workspace, episodes: Episodes, config: RunConfig, dataset: Dataset, extra: dict[str, Any]
+) -> None:
+    workspace.evaluation.mkdir(parents=True, exist_ok=True)
+    context = {
+        "dataset": {"name": dataset.name, "digest": dataset.digest, "users": len(dataset.user_ids)},
+        "config": config.model_dump(mode="json"),
+        "machine": _machine(),
+        **extra,
+    }
+    write_json(workspace.report, episodes, context)
+    title = f"cold start on {dataset.name}, {len(set(episodes.user_ids))} held-out users"
+    plot_curve(workspace.evaluation / "curve.png", episodes, title)
+
+
+def _machine() -> dict[str, Any]:
+    return {"machine": platform.machine(), "python": platform.python_version(), "numpy": np.__version__}

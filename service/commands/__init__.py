@@ -1,0 +1,1 @@
+"""The command line's verbs; every heavy import happens inside a verb, so that `serve` loads no trainer."""

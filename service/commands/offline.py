@@ -1,0 +1,185 @@
+"""Offline verbs: import, embed, train, evaluate, inspect. Each reads and writes files of one work directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from metarl_rec.workspace import Workspace
+from service.commands.options import ConfigFile, Debug, Seed, Set, Workdir, bar, configuration, console, friendly_errors
+
+__all__ = ["embed", "evaluate", "import_", "inspect", "train"]
+
+DEFAULT_WORKDIR = Path("metarl-data")
+
+
+def import_(
+    source: Annotated[
+        str, typer.Argument(help="A file or directory of interactions, or ml-100k for the data set bundled with RecBole.")
+    ],
+    format_: Annotated[
+        Literal["auto", "csv", "parquet", "jsonl", "atomic"], typer.Option("--format", help="How SOURCE is written.")
+    ] = "auto",
+    user_column: Annotated[str, typer.Option(help="Column with the user id.")] = "user_id",
+    item_column: Annotated[str, typer.Option(help="Column with the item id.")] = "item_id",
+    rating_column: Annotated[str, typer.Option(help="Column with the rating.")] = "rating",
+    timestamp_column: Annotated[str, typer.Option(help="Column with the time, if any.")] = "timestamp",
+    items: Annotated[Path | None, typer.Option(help="File of item attributes.")] = None,
+    users: Annotated[Path | None, typer.Option(help="File of user attributes.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the data set. [default: the source's]")] = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    debug: Debug = False,
+) -> None:
+    """Read interactions, report rejected rows with their line numbers, and store the data set."""
+    with friendly_errors(debug):
+        from metarl_rec.importing import import_interactions
+        from metarl_rec.pipeline import import_bundled, store_import
+
+        workspace = Workspace(workdir)
+        if source == "ml-100k":
+            dataset = import_bundled(workspace)
+        else:
+            columns = {"user": user_column, "item": item_column, "rating": rating_column, "timestamp": timestamp_column}
+            dataset, report = import_interactions(
+                Path(source), format=format_, columns=columns, items=items, users=users, name=name
+            )
+            store_import(workspace, dataset, report)
+            for line, reason in report.rejected[:20]:
+                console.print(f"line {line}: {reason}", highlight=False)
+            console.print(
+                f"{report.accepted:,} accepted, {report.superseded:,} superseded, {len(report.rejected):,} rejected"
+                f" (all of them in {workspace.dataset / 'import.json'})"
+            )
+        console.print(
+            f"{dataset.name}: {len(dataset.user_ids):,} users, {len(dataset.item_ids):,} items, "
+            f"{len(dataset.rating):,} ratings -> {workspace.dataset}"
+        )
+
+
+def embed(
+    embedding_model: Annotated[
+        str | None,
+        typer.Option(
+            help="svd, or a RecBole general recommender with item embeddings: BPR, LightGCN, SimpleX, NeuMF, ENMF, ... "
+            "[default: embedding.model]"
+        ),
+    ] = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    config: ConfigFile = None,
+    set_: Set = None,
+    seed: Seed = None,
+    debug: Debug = False,
+) -> None:
+    """Train item embeddings on meta-train users only, and store them."""
+    with friendly_errors(debug):
+        from metarl_rec import pipeline
+
+        settings = configuration(config, _with_model(set_, embedding_model), seed)
+        with bar(f"embedding ({settings.embedding.model})", 1) as progress:
+            vectors = pipeline.embed(
+                Workspace(workdir), settings, lambda done, total: progress.update(0, completed=done, total=total)
+            )
+            progress.update(0, completed=progress.tasks[0].total)
+        console.print(f"{vectors.shape[0]:,} items x {vectors.shape[1]} -> {Workspace(workdir).embedding}")
+
+
+def train(
+    algorithm: Annotated[
+        Literal["maml", "fomaml", "reptile"] | None,
+        typer.Option(help="Outer loop: exact second order, first order, or Reptile. [default: train.algorithm]"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the saved state, bit for bit.")] = False,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    config: ConfigFile = None,
+    set_: Set = None,
+    seed: Seed = None,
+    debug: Debug = False,
+) -> None:
+    """Meta-train the initialization, keep what validates best, and store the checkpoint.
+
+    The bar shows the mean reward of validation users over 40 interactions: before (the meta-policy as it is) and after
+    (adapting after every interaction). The empirical-Bayes start competes too, so training never ships something worse.
+    """
+    with friendly_errors(debug):
+        from metarl_rec import pipeline
+        from metarl_rec.train import Progress
+
+        assignments = [*(set_ or []), *([f"train.algorithm={algorithm}"] if algorithm else [])]
+        settings = configuration(config, assignments, seed)
+        with bar(f"meta-training ({settings.train.algorithm})", settings.train.iterations) as progress:
+
+            def show(state: Progress) -> None:
+                note = f"validation reward {state.latest.before:.2f} -> {state.latest.after:.2f}, best {state.best.after:.2f}"
+                progress.update(0, completed=state.iteration, note=note)
+
+            checkpoint, result = pipeline.train(Workspace(workdir), settings, resume=resume, on_progress=show)
+        console.print(
+            f"policy {checkpoint.version}: validation reward {result.best.before:.2f} before adaptation, "
+            f"{result.best.after:.2f} after (update {result.best_iteration}; the start had {result.start.after:.2f}) "
+            f"-> {Workspace(workdir).checkpoint}"
+        )
+
+
+def evaluate(
+    splits: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train anew on this many splits and pool; without it, judge the stored checkpoint."),
+    ] = None,
+    embedding_model: Annotated[str | None, typer.Option(help="With --splits: as for embed.")] = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    config: ConfigFile = None,
+    set_: Set = None,
+    seed: Seed = None,
+    debug: Debug = False,
+) -> None:
+    """Play held-out users with the meta-policy and every baseline: table, JSON with raw results, curve as PNG."""
+    with friendly_errors(debug):
+        from metarl_rec import pipeline
+        from metarl_rec.errors import ConfigError
+        from metarl_rec.protocol import POLICIES
+
+        workspace = Workspace(workdir)
+        if splits is None:
+            if config or set_ or seed is not None or embedding_model:
+                raise ConfigError("a stored checkpoint is judged under its own settings; give --splits to change them")
+            with bar("evaluation", len(POLICIES)) as progress:
+                episodes = pipeline.evaluate_checkpoint(
+                    workspace, lambda name: progress.update(0, advance=1, note=name)
+                )
+        else:
+            settings = configuration(config, _with_model(set_, embedding_model), seed)
+            with bar(f"{splits} splits: train and evaluate", splits) as progress:
+                episodes = pipeline.evaluate_splits(
+                    workspace, settings, splits, lambda number, *_: progress.update(0, completed=number + 1)
+                )
+        show_report(workspace, episodes)
+
+
+def inspect(workdir: Workdir = DEFAULT_WORKDIR, debug: Debug = False) -> None:
+    """Verify the stored checkpoint and say what it is: version, shapes, inner-loop settings, lineage, metrics."""
+    with friendly_errors(debug):
+        from metarl_rec.checkpoint import load_checkpoint
+
+        checkpoint = load_checkpoint(Workspace(workdir).checkpoint)
+        console.print(f"policy version   {checkpoint.version}")
+        console.print(f"catalogue        {len(checkpoint.items):,} items, {checkpoint.dim} features")
+        console.print(f"item attributes  {', '.join(checkpoint.item_attributes.names) or 'none'}")
+        console.print(f"user attributes  {', '.join(checkpoint.user_attributes.names) or 'none'}")
+        console.print("inner loop", checkpoint.inner.model_dump(mode="json"))
+        console.print("lineage", dict(checkpoint.lineage))
+        console.print("metrics", dict(checkpoint.metrics))
+
+
+def show_report(workspace: Workspace, episodes: "Episodes") -> None:  # type: ignore[name-defined] # noqa: F821, UP037
+    """Prints both tables and where the files are."""
+    from metarl_rec.report import comparison_table, hits_table
+
+    console.print(hits_table(episodes))
+    console.print(comparison_table(episodes))
+    console.print(f"report: {workspace.report}   curve: {workspace.evaluation / 'curve.png'}")
+
+
+def _with_model(assignments: list[str] | None, model: str | None) -> list[str]:
+    return [*(assignments or []), *([f"embedding.model={model}"] if model else [])]

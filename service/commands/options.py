@@ -1,0 +1,73 @@
+"""Options that several verbs share, and how errors reach the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from metarl_rec.config import RunConfig, load_config
+from metarl_rec.errors import MetarlError
+
+__all__ = ["ConfigFile", "Debug", "Seed", "Set", "Workdir", "bar", "configuration", "console", "friendly_errors"]
+
+console = Console()
+
+Workdir = Annotated[
+    Path,
+    typer.Option("--workdir", envvar="METARL_WORKDIR", help="Directory that the stages read and write.", file_okay=False),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file with settings; see --set for their names.", dir_okay=False)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="One setting, for example train.iterations=40; repeatable."),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Decides the split of users and every draw. [default: 0]")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def configuration(config: Path | None, assignments: list[str] | None, seed: int | None) -> RunConfig:
+    """Returns the settings of an offline verb: file, then assignments, then the seed."""
+    extra = [] if seed is None else [f"seed={seed}"]
+    return load_config(config, [*(assignments or []), *extra])
+
+
+@contextmanager
+def friendly_errors(debug: bool) -> Iterator[None]:
+    """Turns an error that the user can put right into one line and exit code 2."""
+    try:
+        yield
+    except MetarlError as error:
+        if debug:
+            raise
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    except ModuleNotFoundError as error:
+        if debug or error.name not in ("torch", "recbole", "pandas", "scipy", "matplotlib"):
+            raise
+        print(f"error: this verb needs {error.name}; pip install 'metarl-rec[train]'", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(2) from None
+
+
+@contextmanager
+def bar(description: str, total: int) -> Iterator[Progress]:
+    """A progress bar with one task; `progress.update(0, ...)` moves it."""
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+        console=console,
+    ) as progress:
+        progress.add_task(description, total=total, note="")
+        yield progress

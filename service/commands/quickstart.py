@@ -1,0 +1,138 @@
+"""From nothing to a running service: every stage once, cached, then the three calls to try."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metarl_rec.checkpoint import load_checkpoint
+from metarl_rec.config import RunConfig
+from metarl_rec.errors import MetarlError
+from metarl_rec.report import read_json
+from metarl_rec.statistics import Episodes
+from metarl_rec.workspace import Workspace, stamp_matches, write_stamp
+from service.commands.offline import DEFAULT_WORKDIR, show_report
+from service.commands.options import ConfigFile, Debug, Seed, Set, Workdir, bar, configuration, console, friendly_errors
+from service.commands.serve import Host, Port, run_service
+
+__all__ = ["quickstart"]
+
+
+def quickstart(
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Start the service at the end.")] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make everything anew, cached or not.")] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    config: ConfigFile = None,
+    set_: Set = None,
+    seed: Seed = None,
+    debug: Debug = False,
+) -> None:
+    """Real ratings to a service that adapts to each new user: import, embed, train, evaluate, serve.
+
+    Uses ml-100k, which RecBole's wheel ships, so nothing is downloaded. Takes a few minutes once; a second start finds
+    the artifacts in the work directory and is ready in seconds.
+    """
+    with friendly_errors(debug):
+        workspace = Workspace(workdir)
+        settings = configuration(config, set_, seed)
+        if fresh or not _is_complete(workspace, settings):
+            _make(workspace, settings)
+        else:
+            console.print(f"using the artifacts in {workdir} (--fresh makes them anew)")
+            show_report(workspace, read_json(workspace.report))
+        if serve:
+            threading.Thread(target=_announce, args=(host, port), daemon=True).start()
+            run_service(workspace, host, port)
+
+
+def _is_complete(workspace: Workspace, settings: RunConfig) -> bool:
+    if not stamp_matches(workspace, settings.model_dump_json()):
+        return False
+    try:
+        load_checkpoint(workspace.checkpoint)
+        read_json(workspace.report)
+    except MetarlError as error:
+        console.print(f"[yellow]cached artifacts cannot be used:[/] {error}", highlight=False)
+        return False
+    return True
+
+
+def _make(workspace: Workspace, settings: RunConfig) -> None:
+    """Runs stages 1 to 5; the stamp comes last, so an interrupted run counts as none."""
+    console.print("loading the trainer (torch, RecBole) ...")
+    from metarl_rec import pipeline
+    from metarl_rec.protocol import POLICIES
+    from metarl_rec.train import Progress
+
+    workspace.stamp.unlink(missing_ok=True)
+    started = time.monotonic()
+    dataset = pipeline.import_bundled(workspace)
+    _, split = pipeline.prepare(workspace, settings)
+    console.print(
+        f"[bold]1[/] {dataset.name}: {len(dataset.user_ids)} users, {len(dataset.item_ids):,} items, "
+        f"{len(dataset.rating):,} ratings; users with at least {settings.min_positives} positives: "
+        f"{len(split.train)} meta-train, {len(split.validation)} meta-validation, {len(split.test)} meta-test"
+    )
+    with bar(f"2 item embeddings ({settings.embedding.model})", 1) as progress:
+        pipeline.embed(workspace, settings, lambda done, total: progress.update(0, completed=done, total=total))
+        progress.update(0, completed=progress.tasks[0].total)
+    with bar(f"3-4 meta-training ({settings.train.algorithm})", settings.train.iterations) as progress:
+
+        def show(state: Progress) -> None:
+            note = f"validation reward {state.latest.before:.2f} -> {state.latest.after:.2f} adapted"
+            progress.update(0, completed=state.iteration, note=note)
+
+        checkpoint, result = pipeline.train(workspace, settings, on_progress=show)
+    console.print(
+        f"  policy {checkpoint.version}: validation reward {result.best.before:.2f} before, {result.best.after:.2f} after"
+    )
+    with bar("5 evaluation on meta-test users", len(POLICIES)) as progress:
+        episodes: Episodes = pipeline.evaluate_checkpoint(
+            workspace, lambda name: progress.update(0, advance=1, note=name)
+        )
+    show_report(workspace, episodes)
+    write_stamp(workspace, settings.model_dump_json())
+    console.print(f"stages 1-5 took {time.monotonic() - started:.0f} s")
+
+
+def _announce(host: str, port: int) -> None:
+    """Prints the calls to try once the service says that it is ready; gives up silently when it never does."""
+    base = f"http://{host}:{port}"
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"{base}/readyz", timeout=1) as answer:  # noqa: S310 - always http
+                if answer.status == 200:
+                    break
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    else:
+        return
+    # Plain print: a terminal that wraps or colours these lines would break them for pasting.
+    print(  # noqa: T201
+        f"""
+ready on {base} (docs: {base}/docs, metrics: {base}/metrics; stop with Ctrl+C). Paste in another terminal:
+
+curl -s {base}/v1/recommendations -H 'content-type: application/json' -d '{{"user_id": "ada", "k": 5}}'
+
+curl -s {base}/v1/feedback -H 'content-type: application/json' -d '{_likes()}'
+
+curl -s {base}/v1/recommendations -H 'content-type: application/json' -d '{{"user_id": "ada", "k": 5, "explain": true}}'
+""",
+        flush=True,
+    )
+
+
+def _likes() -> str:
+    events = ", ".join(
+        f'{{"event_id": "{number}", "user_id": "ada", "item_id": "{item}", "type": "like"}}'
+        for number, item in enumerate(("50", "172", "181"), start=1)
+    )
+    return f'{{"events": [{events}]}}'
