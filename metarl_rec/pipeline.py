@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl_rec import dataset_store, embedding_store
 from metarl_rec.atomic import bundled_ml_100k
 from metarl_rec.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from metarl_rec.config import RunConfig
@@ -17,16 +18,23 @@ from metarl_rec.embeddings import item_embeddings
 from metarl_rec.errors import CheckpointError, DataError
 from metarl_rec.evaluate import evaluate_problem
 from metarl_rec.export import build_checkpoint, meta_params
+from metarl_rec.importing import ImportReport
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.report import plot_curve, write_json
 from metarl_rec.statistics import Episodes
-from metarl_rec import dataset_store, embedding_store
+from metarl_rec.threads import share_cores
 from metarl_rec.train import Progress, TrainResult, meta_train
 from metarl_rec.workspace import Workspace
 
-__all__ = ["embed", "evaluate_checkpoint", "evaluate_splits", "import_bundled", "prepare", "train"]
+__all__ = ["embed", "evaluate_checkpoint", "evaluate_splits", "import_bundled", "prepare", "store_import", "train"]
 
 Report = Callable[[int, int], None]
+
+
+def store_import(workspace: Workspace, dataset: Dataset, report: ImportReport) -> None:
+    """Stores an imported data set and the report of its rows."""
+    dataset_store.save(dataset, workspace.dataset)
+    (workspace.dataset / "import.json").write_text(report.to_json() + "\n", encoding="utf-8")
 
 
 def import_bundled(workspace: Workspace) -> Dataset:
@@ -61,8 +69,20 @@ def embed(workspace: Workspace, config: RunConfig, progress: Report | None = Non
     """Trains item embeddings on meta-train users only, and stores them."""
     dataset, split = prepare(workspace, config)
     vectors = _embedding(dataset, split, config, progress)
-    save_embeddings(vectors, workspace.embedding, dataset, split.train, config.embedding, config.seed)
+    embedding_store.save_embeddings(workspace.embedding_file, vectors, _embedding_key(dataset, split, config))
     return vectors
+
+
+def _embedding_key(dataset: Dataset, split: UserSplit, config: RunConfig) -> embedding_store.EmbeddingKey:
+    return embedding_store.EmbeddingKey.of(
+        dataset,
+        split.train,
+        model=config.embedding.model,
+        dim=config.embedding.dim,
+        epochs=config.embedding.epochs,
+        seed=config.seed,
+        threshold=config.threshold,
+    )
 
 
 def _embedding(
@@ -89,7 +109,8 @@ def train(
 ) -> tuple[Checkpoint, TrainResult]:
     """Meta-trains on the stored embedding and stores the checkpoint; returns it as it will be served."""
     dataset, split = prepare(workspace, config)
-    vectors = load_embeddings(workspace.embedding, dataset, split.train, config.embedding, config.seed)
+    vectors = embedding_store.load_embeddings(workspace.embedding_file, _embedding_key(dataset, split, config))
+    share_cores()
     problem = build_problem(dataset, split, vectors, config)
     result = meta_train(problem, config, state_dir=workspace.training, resume=resume, on_progress=on_progress)
     save_checkpoint(build_checkpoint(problem, result, config, {"machine": _machine()}), workspace.checkpoint)
@@ -109,7 +130,8 @@ def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] |
         raise CheckpointError(
             f"{workspace.checkpoint} was trained on other data than {workspace.dataset} holds; run embed and train again"
         )
-    vectors = load_embeddings(workspace.embedding, dataset, split.train, config.embedding, config.seed)
+    vectors = embedding_store.load_embeddings(workspace.embedding_file, _embedding_key(dataset, split, config))
+    share_cores()
     problem = build_problem(dataset, split, vectors, config)
     rewards = evaluate_problem(problem, meta_params(checkpoint, config), config, on_policy=on_policy)
     episodes = Episodes([dataset.user_ids[user] for user in split.test], [config.seed] * len(split.test), rewards)
@@ -129,6 +151,7 @@ def evaluate_splits(
     tables: dict[str, list[NDArray[np.float32]]] = {}
     trained: list[dict[str, Any]] = []
     dataset = None
+    share_cores()
     for seed in range(splits):
         here = config.model_copy(update={"seed": seed})
         dataset, split = prepare(workspace, here)

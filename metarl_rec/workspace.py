@@ -38,9 +38,9 @@ class Workspace:
         return self.root / "dataset"
 
     @property
-    def embedding(self) -> Path:
-        """Directory of the item embeddings."""
-        return self.root / "embedding"
+    def embedding_file(self) -> Path:
+        """The item embeddings; what they were trained on lies beside them as JSON."""
+        return self.root / "embedding" / "items.safetensors"
 
     @property
     def training(self) -> Path:

@@ -82,7 +82,7 @@ def embed(
                 Workspace(workdir), settings, lambda done, total: progress.update(0, completed=done, total=total)
             )
             progress.update(0, completed=progress.tasks[0].total)
-        console.print(f"{vectors.shape[0]:,} items x {vectors.shape[1]} -> {Workspace(workdir).embedding}")
+        console.print(f"{vectors.shape[0]:,} items x {vectors.shape[1]} -> {Workspace(workdir).embedding_file}")
 
 
 def train(
