@@ -72,13 +72,13 @@ def make_policies(
         "PPO from scratch": AdaptedPolicy(
             plain, np.zeros_like(space.popularity), scratch.astype(np.float32), config.inner
         ),
-        "meta-policy, not adapted": FixedPolicy(space.popularity + starts @ space.features.T, inner.temperature),
-        "hierarchical Bayes, Thompson": HierarchicalBayesPolicy(
+        "meta-policy": FixedPolicy(space.popularity + starts @ space.features.T, inner.temperature),
+        "HB linear, Thompson": HierarchicalBayesPolicy(
             space.features, space.popularity, prior_means, noise, thompson=True
         ),
-        "hierarchical Bayes, greedy": HierarchicalBayesPolicy(space.features, space.popularity, prior_means, noise),
+        "HB linear, greedy": HierarchicalBayesPolicy(space.features, space.popularity, prior_means, noise),
         ADAPTED: AdaptedPolicy(space.features, space.popularity, starts, inner),
-        "adapted meta-policy, greedy": AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=True),
+        "adapted, greedy": AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=True),
         "oracle": FixedPolicy(problem.rewards[users].astype(np.float32)),
     }
 

@@ -18,11 +18,15 @@ POLICIES = (
     "random",
     "popularity",
     "PPO from scratch",
-    "meta-policy, not adapted",
-    "hierarchical Bayes, Thompson",
-    "hierarchical Bayes, greedy",
+    "meta-policy",
+    "HB linear, Thompson",
+    "HB linear, greedy",
     ADAPTED,
-    "adapted meta-policy, greedy",
+    "adapted, greedy",
     "oracle",
 )
-"""Names of the policies that every evaluation plays, in the order of its table."""
+"""Names of the policies that every evaluation plays, in the order of its table.
+
+`meta-policy` is the initialization without adaptation; HB linear is the hierarchical-Bayes linear bandit with the same
+prior and side information; `adapted meta-policy` samples at the checkpoint's temperature, as the service does.
+"""

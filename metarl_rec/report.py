@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from metarl_rec.errors import DataError
@@ -19,22 +20,20 @@ __all__ = ["comparison_table", "hits_table", "plot_curve", "read_json", "write_j
 
 
 def hits_table(episodes: Episodes) -> Table:
-    """Returns hits by interaction count, mean and standard error over users, one row a policy."""
-    table = Table(title="Hits on held-out users, mean ± standard error over users", title_justify="left")
-    table.add_column("policy", no_wrap=True)
+    """Returns hits by interaction count, mean and standard error over users, one row a policy; 80 columns suffice."""
+    table = _table("Hits of held-out users by interaction count: mean ± standard error over users")
     for horizon in HORIZONS:
         table.add_column(f"@{horizon}", justify="right", no_wrap=True)
     for row in summarize(episodes):
-        cells = [f"{row.hits[h]:.2f} ±{row.standard_errors[h]:.2f}" for h in HORIZONS]
+        cells = [f"{row.hits[h]:.2f}±{row.standard_errors[h]:.2f}" for h in HORIZONS]
         table.add_row(row.policy, *cells, style="bold" if row.policy == ADAPTED else None)
     return table
 
 
 def comparison_table(episodes: Episodes, policy: str = ADAPTED) -> Table:
     """Returns `policy` against every other one: paired difference at 20 and 40, and the share of users harmed at 40."""
-    table = Table(title=f"{policy}: paired difference to each other policy", title_justify="left")
-    table.add_column("against", no_wrap=True)
-    for title in ("@20", "@40", "standard errors @40", "users harmed @40"):
+    table = _table(f"{policy} minus the other, paired; harmed: share with strictly fewer hits")
+    for title in ("@20", "@40", "@40 / s.e.", "harmed @40"):
         table.add_column(title, justify="right", no_wrap=True)
     for other in episodes.rewards:
         if other == policy:
@@ -43,11 +42,17 @@ def comparison_table(episodes: Episodes, policy: str = ADAPTED) -> Table:
         error = result.standard_errors[40]
         table.add_row(
             other,
-            f"{result.difference[20]:+.2f} ±{result.standard_errors[20]:.2f}",
-            f"{result.difference[40]:+.2f} ±{error:.2f}",
+            f"{result.difference[20]:+.2f}±{result.standard_errors[20]:.2f}",
+            f"{result.difference[40]:+.2f}±{error:.2f}",
             f"{result.difference[40] / error:+.1f}" if error > 0 else "-",
             f"{100 * result.harmed[40]:.0f} %",
         )
+    return table
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("policy", no_wrap=True)
     return table
 
 

@@ -108,10 +108,10 @@ def train(
 
         assignments = [*(set_ or []), *([f"train.algorithm={algorithm}"] if algorithm else [])]
         settings = configuration(config, assignments, seed)
-        with bar(f"meta-training ({settings.train.algorithm})", settings.train.iterations) as progress:
+        with bar(f"{settings.train.algorithm}: validation", settings.train.iterations) as progress:
 
             def show(state: Progress) -> None:
-                note = f"validation reward {state.latest.before:.2f} -> {state.latest.after:.2f}, best {state.best.after:.2f}"
+                note = f"{state.latest.before:.2f} -> {state.latest.after:.2f}"
                 progress.update(0, completed=state.iteration, note=note)
 
             checkpoint, result = pipeline.train(Workspace(workdir), settings, resume=resume, on_progress=show)

@@ -81,20 +81,21 @@ def _make(workspace: Workspace, settings: RunConfig) -> None:
         f"{len(dataset.rating):,} ratings; users with at least {settings.min_positives} positives: "
         f"{len(split.train)} meta-train, {len(split.validation)} meta-validation, {len(split.test)} meta-test"
     )
-    with bar(f"2 item embeddings ({settings.embedding.model})", 1) as progress:
+    with bar(f"[bold]2[/] item embeddings ({settings.embedding.model})", 1) as progress:
         pipeline.embed(workspace, settings, lambda done, total: progress.update(0, completed=done, total=total))
         progress.update(0, completed=progress.tasks[0].total)
-    with bar(f"3-4 meta-training ({settings.train.algorithm})", settings.train.iterations) as progress:
+    console.print("[bold]3-4[/] user tasks and meta-training; validation reward before -> after adaptation:")
+    with bar(f"  {settings.train.algorithm}", settings.train.iterations) as progress:
 
         def show(state: Progress) -> None:
-            note = f"validation reward {state.latest.before:.2f} -> {state.latest.after:.2f} adapted"
+            note = f"{state.latest.before:.2f} -> {state.latest.after:.2f}"
             progress.update(0, completed=state.iteration, note=note)
 
         checkpoint, result = pipeline.train(workspace, settings, on_progress=show)
     console.print(
         f"  policy {checkpoint.version}: validation reward {result.best.before:.2f} before, {result.best.after:.2f} after"
     )
-    with bar("5 evaluation on meta-test users", len(POLICIES)) as progress:
+    with bar("[bold]5[/] evaluation on meta-test users", len(POLICIES)) as progress:
         episodes: Episodes = pipeline.evaluate_checkpoint(
             workspace, lambda name: progress.update(0, advance=1, note=name)
         )
