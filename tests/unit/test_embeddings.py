@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -144,6 +145,16 @@ def test_item_embeddings_recbole_leaves_the_process_as_it_was(
     assert capfd.readouterr() == ("", "")
     assert "ray" not in sys.modules
     assert "recbole.quick_start" not in sys.modules
+
+
+def test_data_modules_import_loads_no_trainer_library() -> None:
+    code = (
+        "import sys, metarl_rec.importing, metarl_rec.dataset_store, metarl_rec.embedding_store, metarl_rec.prior;"
+        "print(sorted({'torch', 'recbole', 'pandas', 'scipy', 'pyarrow', 'ray'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[2]
+    out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("model", ["EASE", "ItemKNN", "MultiVAE", "Pop"])
