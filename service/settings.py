@@ -1,0 +1,100 @@
+"""The service's settings: environment variables with the prefix METARL_, validated once at start-up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from metarl_rec.errors import ConfigError
+
+__all__ = ["EventType", "Settings", "load_settings"]
+
+EventType = Literal["impression", "click", "like", "dislike", "skip", "rating", "purchase", "dwell", "custom"]
+
+_PREFIX = "METARL_"
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. Durations are in seconds, sizes in bytes.
+
+    Attributes:
+        checkpoint_dir: the checkpoint to serve.
+        data_dir: the embedded Redis's files and the lock; one service per data directory.
+        redis_url: replaces the embedded Redis; redis:// or rediss:// or unix://.
+        host: address to bind.
+        port: port to bind.
+        tenant: whose users and items these are; part of every key.
+        buffer_size: transitions B kept for a user; the oldest leave first.
+        max_seen: seen items kept for a user; the oldest leave first.
+        impression_ttl_s: how long feedback may refer to a recommendation.
+        state_ttl_s: how long an idle user's state lives; refreshed by every write.
+        event_window_s: how long an event id is remembered.
+        event_window_size: how many event ids are remembered for a user.
+        rating_threshold: a rating of at least this much is a reward of 1, below it 0.
+        event_rewards: reward of every other event type, in [0, 1]; a type that is not named teaches nothing.
+        max_clock_skew_s: how far in the future a timestamp may lie.
+        redis_connect_timeout_s: limit of a connection attempt.
+        redis_timeout_s: limit of one round trip.
+        breaker_failures: failures in a row that open the circuit breaker.
+        breaker_open_s: how long an open breaker waits before it tries again.
+        max_body_bytes: limit of a request body.
+        max_batch_body_bytes: limit of the body of events[] and of candidates.
+        max_in_flight: requests at work at once; beyond that 429.
+        shutdown_grace_s: how long a stop waits for requests at work.
+        seed: of the sampler; None draws one from the operating system.
+        log_level: debug, info, warning or error.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+
+    checkpoint_dir: Path
+    data_dir: Path
+    redis_url: SecretStr | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    buffer_size: int = Field(default=64, ge=1, le=1024)
+    max_seen: int = Field(default=4096, ge=1, le=100_000)
+    impression_ttl_s: int = Field(default=3600, ge=1)
+    state_ttl_s: int = Field(default=30 * 86400, ge=60)
+    event_window_s: int = Field(default=86400, ge=60)
+    event_window_size: int = Field(default=1024, ge=64, le=65536)
+    rating_threshold: float = 4.0
+    event_rewards: dict[EventType, float] = {"click": 1.0, "like": 1.0, "purchase": 1.0, "dislike": 0.0, "skip": 0.0}
+    max_clock_skew_s: int = Field(default=300, ge=0)
+    redis_connect_timeout_s: float = Field(default=0.05, gt=0, le=10)
+    redis_timeout_s: float = Field(default=0.25, gt=0, le=10)
+    breaker_failures: int = Field(default=5, ge=1)
+    breaker_open_s: float = Field(default=1.0, gt=0)
+    max_body_bytes: int = Field(default=64 * 1024, ge=1024)
+    max_batch_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_in_flight: int = Field(default=256, ge=1)
+    shutdown_grace_s: int = Field(default=20, ge=1)
+    seed: int | None = Field(default=None, ge=0)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def load_settings(**given: Any) -> Settings:
+    """Returns the settings from the environment, with `given` on top.
+
+    Raises:
+        ConfigError: a variable is unknown, missing or out of range; the text names it.
+    """
+    known = {_PREFIX + name.upper() for name in Settings.model_fields} | {"METARL_WORKDIR"}
+    unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
+    if unknown:
+        raise ConfigError(f"environment variable {unknown[0]} is no setting; known: {', '.join(sorted(known))}")
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        name = _PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigError(f"{name}: {first['msg']}") from None
+    for event, reward in settings.event_rewards.items():
+        if not 0 <= reward <= 1:
+            raise ConfigError(f"METARL_EVENT_REWARDS: the reward of {event} must lie in 0..1, not {reward}")
+    return settings

@@ -1,0 +1,1 @@
+"""What the service remembers: codec of a user's state, keys, and the Redis that holds them."""

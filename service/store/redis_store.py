@@ -1,0 +1,219 @@
+"""The Redis store: a read of everything a request needs, and one atomic write, each one round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from service.metrics import Metrics
+from service.settings import Settings
+from service.store import scripts
+from service.store.breaker import Breaker
+from service.store.keys import ItemKeys, UserKeys
+
+__all__ = ["ItemChanges", "RedisStore", "Snapshot", "StoreUnavailable"]
+
+T = TypeVar("T")
+_REGISTER_CHUNK = 1000
+
+
+class StoreUnavailable(Exception):
+    """Redis did not answer in time, or refused; `kind` names how, and the outcome of a write is unknown."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(f"Redis is unavailable ({kind})")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one read gave.
+
+    Attributes:
+        state: bytes of the user's state, or None.
+        events: bytes of the user's event ids, or None.
+        changes: the items' change counter.
+        impressions: bytes of each impression asked for, or None.
+    """
+
+    state: bytes | None
+    events: bytes | None
+    changes: int
+    impressions: list[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChanges:
+    """Items changed since some point.
+
+    Attributes:
+        changes: the change counter that this brings a replica to.
+        records: (item number, record bytes).
+    """
+
+    changes: int
+    records: list[tuple[int, bytes]]
+
+
+class RedisStore:
+    """Everything the service asks of Redis; every call is bounded in time and guarded by a breaker.
+
+    Args:
+        url: redis://, rediss:// or unix://.
+        settings: time-outs and lifetimes.
+        metrics: where commands and errors are counted.
+    """
+
+    def __init__(self, url: str, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._items = ItemKeys(settings.tenant)
+        self._breaker = Breaker(settings.breaker_failures, settings.breaker_open_s)
+        self._client: Redis = Redis.from_url(
+            url,
+            socket_connect_timeout=settings.redis_connect_timeout_s,
+            socket_timeout=settings.redis_timeout_s,
+            # The store retries itself, and only what is safe to repeat.
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._commit = self._client.register_script(scripts.COMMIT)
+        self._erase = self._client.register_script(scripts.ERASE)
+        self._put_impression = self._client.register_script(scripts.PUT_IMPRESSION)
+        self._register = self._client.register_script(scripts.REGISTER_ITEMS)
+        self._put_item = self._client.register_script(scripts.PUT_ITEM)
+
+    @property
+    def available(self) -> bool:
+        """Whether the last calls were answered."""
+        return not self._metrics.breaker_is_open
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._client.aclose()
+
+    async def read(self, keys: UserKeys, impressions: Sequence[str] = (), *, events: bool = False) -> Snapshot:
+        """Returns a user's state with what else the request needs.
+
+        Args:
+            keys: whose.
+            impressions: recommendation ids.
+            events: whether the event ids are wanted.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+
+        async def call() -> list[Any]:
+            pipe = self._client.pipeline(transaction=False)
+            pipe.get(self._items.changes)
+            pipe.mget([keys.state, *([keys.events] if events else []), *map(keys.impression, impressions)])
+            return list(await pipe.execute())
+
+        changes, values = await self._guarded("read", call, repeatable=True)
+        state, rest = values[0], values[1:]
+        log = rest.pop(0) if events else None
+        return Snapshot(state, log, int(changes or 0), rest)
+
+    async def commit(self, keys: UserKeys, expected_head: bytes, state: bytes, events: bytes = b"") -> bool:
+        """Writes state and event ids at once; returns False where the state has changed since it was read.
+
+        Raises:
+            StoreUnavailable: Redis is away; whether the write happened is unknown.
+        """
+        settings = self._settings
+        args = [expected_head, state, settings.state_ttl_s, events, settings.event_window_s]
+        return bool(
+            await self._guarded("commit", lambda: self._commit(keys=[keys.state, keys.events], args=args), repeatable=False)
+        )
+
+    async def erase(self, keys: UserKeys, tombstone: bytes) -> None:
+        """Replaces everything of a user by a tombstone that outlives whatever may still be in flight."""
+        ttl = max(self._settings.impression_ttl_s, self._settings.event_window_s)
+        names = [keys.state, keys.events, keys.impressions]
+        await self._guarded("erase", lambda: self._erase(keys=names, args=[tombstone, ttl]), repeatable=True)
+
+    async def put_impression(self, keys: UserKeys, recommendation_id: str, data: bytes) -> bool:
+        """Stores a served slate; returns False where the id is taken."""
+        now, ttl = int(time.time()), self._settings.impression_ttl_s
+        names = [keys.impression(recommendation_id), keys.impressions]
+        args = [data, ttl, now, now + ttl]
+        return bool(
+            await self._guarded("put_impression", lambda: self._put_impression(keys=names, args=args), repeatable=False)
+        )
+
+    async def register_items(self, item_ids: Sequence[str]) -> list[int]:
+        """Returns the number of every item id, giving new ids the next numbers in order."""
+        names, numbers = [self._items.numbers, self._items.next_number], []
+        for start in range(0, len(item_ids), _REGISTER_CHUNK):
+            chunk = list(item_ids[start : start + _REGISTER_CHUNK])
+            found = await self._guarded("register", lambda c=chunk: self._register(keys=names, args=c), repeatable=True)
+            numbers += [int(number) for number in found]
+        return numbers
+
+    async def put_item(self, item_id: str, record: bytes) -> tuple[int, int]:
+        """Stores an item's record; returns its number and the change counter."""
+        keys = self._items
+        names = [keys.numbers, keys.next_number, keys.records, keys.changes, keys.log]
+        args = [item_id, record]
+        number, change = await self._guarded("put_item", lambda: self._put_item(keys=names, args=args), repeatable=False)
+        return int(number), int(change)
+
+    async def item_changes(self, since: int) -> ItemChanges:
+        """Returns the items changed after `since`."""
+
+        async def call() -> ItemChanges:
+            # The counter is read first: a change in between is then read twice rather than missed.
+            changes = int(await self._client.get(self._items.changes) or 0)
+            numbers = await self._client.zrangebyscore(self._items.log, f"({since}", "+inf")
+            records = await self._client.hmget(self._items.records, numbers) if numbers else []
+            pairs = zip(numbers, records, strict=True)
+            return ItemChanges(changes, [(int(number), record) for number, record in pairs if record is not None])
+
+        return await self._guarded("item_changes", call, repeatable=True)
+
+    async def append_only(self) -> bool:
+        """Returns whether Redis keeps an append-only file."""
+        found = await self._guarded("config", lambda: self._client.config_get("appendonly"), repeatable=True)
+        return bool(found.get("appendonly") == "yes")
+
+    async def _guarded(self, op: str, call: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
+        if self._breaker.is_open:
+            self._metrics.redis_errors.labels(op, "breaker").inc()
+            raise StoreUnavailable("breaker")
+        started = time.perf_counter()
+        for attempt in (0, 1):
+            try:
+                result = await call()
+            except (RedisTimeoutError, asyncio.TimeoutError):
+                kind = "timeout"
+            except (RedisConnectionError, OSError):
+                kind = "connection"
+                # A restarted Redis leaves dead connections behind; the next try must not draw one of them.
+                await self._client.connection_pool.disconnect(inuse_connections=False)
+                if repeatable and attempt == 0:
+                    continue
+            except ResponseError as error:
+                kind = (str(error).split(" ", 1)[0] or "response").lower()[:20]
+            except RedisError:
+                kind = "other"
+            else:
+                self._breaker.succeeded()
+                self._metrics.breaker_open.set(0)
+                self._metrics.redis_duration.labels(op).observe(time.perf_counter() - started)
+                return result
+            break
+        self._breaker.failed()
+        self._metrics.breaker_open.set(1)
+        self._metrics.redis_errors.labels(op, kind if kind in self._metrics.redis_kinds else "other").inc()
+        raise StoreUnavailable(kind)

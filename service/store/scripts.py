@@ -1,0 +1,53 @@
+"""Lua scripts: what must happen at once. Keys of one script share a hash tag."""
+
+from __future__ import annotations
+
+__all__ = ["COMMIT", "ERASE", "PUT_IMPRESSION", "PUT_ITEM", "REGISTER_ITEMS"]
+
+COMMIT = """
+-- KEYS: state, events. ARGV: expected head, state, state ttl, events, events ttl. Returns 1, or 0 where somebody was faster.
+if redis.call('GETRANGE', KEYS[1], 0, 11) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4], 'EX', ARGV[5]) end
+return 1
+"""
+
+ERASE = """
+-- KEYS: state, events, impression index. ARGV: tombstone, tombstone ttl.
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+for _, key in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do redis.call('DEL', key) end
+redis.call('DEL', KEYS[2], KEYS[3])
+return 1
+"""
+
+PUT_IMPRESSION = """
+-- KEYS: impression, impression index. ARGV: impression, ttl, now, expires. Returns 1, or 0 where the id is taken.
+if not redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2], 'NX') then return 0 end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3])
+redis.call('ZADD', KEYS[2], ARGV[4], KEYS[1])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+return 1
+"""
+
+REGISTER_ITEMS = """
+-- KEYS: item numbers, next number. ARGV: item ids. Gives every id that has none the next number, never used before.
+for _, id in ipairs(ARGV) do
+  if redis.call('HEXISTS', KEYS[1], id) == 0 then
+    redis.call('HSET', KEYS[1], id, redis.call('INCR', KEYS[2]) - 1)
+  end
+end
+return redis.call('HMGET', KEYS[1], unpack(ARGV))
+"""
+
+PUT_ITEM = """
+-- KEYS: item numbers, next number, records, changes, log. ARGV: item id, record. Returns number, change.
+local number = redis.call('HGET', KEYS[1], ARGV[1])
+if not number then
+  number = redis.call('INCR', KEYS[2]) - 1
+  redis.call('HSET', KEYS[1], ARGV[1], number)
+end
+local change = redis.call('INCR', KEYS[4])
+redis.call('HSET', KEYS[3], number, ARGV[2])
+redis.call('ZADD', KEYS[5], change, number)
+return {tonumber(number), change}
+"""
