@@ -1,0 +1,150 @@
+"""What every request works with: the checkpoint being served, the live catalogue, the store; and a user's standing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl_rec.adaptation import Adaptation
+from metarl_rec.checkpoint import Checkpoint
+from service.adapter import adapt_state
+from service.catalogue import LiveCatalogue
+from service.metrics import Metrics
+from service.settings import Settings
+from service.store.codec import StateError, UserState, decode_state
+from service.store.redis_store import RedisStore, StoreUnavailable
+
+__all__ = ["Engine", "Standing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the policy knows of a user now.
+
+    Attributes:
+        weights: [D] float32, fast weights to serve with.
+        start: [D] float32, the user's initialization.
+        status: cold (no transitions), adapted, or pending (adapting failed; served from the initialization).
+        kl_nats: KL to the initialization, where it was computed just now.
+    """
+
+    weights: NDArray[np.float32]
+    start: NDArray[np.float32]
+    status: str
+    kl_nats: float | None = None
+
+
+@dataclass
+class Engine:
+    """The service's working parts.
+
+    Attributes:
+        settings: the configuration.
+        metrics: the process's metrics.
+        checkpoint: what is being served.
+        catalogue: the items.
+        store: users, impressions, items in Redis.
+        rng: the sampler's randomness.
+        synced: whether the item numbers come from Redis; without, personal state must not be read.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    checkpoint: Checkpoint
+    catalogue: LiveCatalogue
+    store: RedisStore
+    rng: np.random.Generator
+    synced: bool = False
+    _locks: weakref.WeakValueDictionary[str, asyncio.Lock] = field(default_factory=weakref.WeakValueDictionary)
+
+    def lock(self, user: str) -> asyncio.Lock:
+        """Returns the lock under which this process changes a user; other processes are met by compare-and-set."""
+        lock = self._locks.get(user)
+        if lock is None:
+            lock = self._locks[user] = asyncio.Lock()
+        return lock
+
+    def now(self) -> int:
+        """Returns seconds since 1970."""
+        return int(time.time())
+
+    async def sync_items(self) -> None:
+        """Takes item numbers and all item records from Redis.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+        numbers = await self.store.register_items([item.item_id for item in self.checkpoint.items])
+        fresh = LiveCatalogue(self.checkpoint, numbers)
+        found = await self.store.item_changes(0)
+        fresh.apply(found.changes, found.records)
+        self.catalogue, self.synced = fresh, True
+        self.metrics.catalog_items.set(int(fresh.available.sum()))
+
+    async def catch_up(self, changes: int) -> None:
+        """Brings the catalogue to the change counter that was read with a user's state."""
+        if not self.synced or changes < self.catalogue.changes:
+            # Behind our own counter means that Redis lost its items, or is another one: start over from what it has.
+            await self.sync_items()
+        elif changes > self.catalogue.changes:
+            found = await self.store.item_changes(self.catalogue.changes)
+            self.catalogue.apply(found.changes, found.records)
+            self.metrics.catalog_items.set(int(self.catalogue.available.sum()))
+
+    def decode(self, data: bytes | None) -> UserState:
+        """Returns a user's state; what cannot be read counts as none, and is counted."""
+        if data is None:
+            return UserState()
+        try:
+            return decode_state(data)
+        except StateError as error:
+            self.metrics.state_resets.labels(error.cause).inc()
+            return UserState()
+
+    def standing(self, state: UserState, attributes: Mapping[str, Any] | None = None) -> Standing:
+        """Returns the user's weights: stored ones where they belong to this policy, else adapted anew.
+
+        Args:
+            state: the user's state.
+            attributes: attributes for this request in place of the stored ones.
+
+        Raises:
+            UnknownAttributeError: an attribute is not declared by the checkpoint.
+            DataError: an attribute has the wrong type.
+        """
+        start = self.starting_point(state.attributes if attributes is None else attributes, stored=attributes is None)
+        if not len(state.transitions):
+            return Standing(start, start, "cold", 0.0)
+        if attributes is None and state.weights is not None and state.version == self.checkpoint.version:
+            return Standing(state.weights, start, "adapted")
+        result = self.adapt(state, start)
+        if result is None:
+            return Standing(start, start, "pending", 0.0)
+        return Standing(result.weights, start, "adapted", result.kl_nats)
+
+    def starting_point(self, attributes: Mapping[str, Any], *, stored: bool) -> NDArray[np.float32]:
+        """Returns w0; of stored attributes, those that another checkpoint declared are left out."""
+        if stored:
+            names = self.checkpoint.user_attributes.names
+            attributes = {name: value for name, value in attributes.items() if name in names}
+        return self.checkpoint.starting_point(attributes)
+
+    def adapt(self, state: UserState, start: NDArray[np.float32]) -> Adaptation | None:
+        """Returns a fresh adaptation of the state, or None where it failed."""
+        return adapt_state(state, start, self.checkpoint, self.catalogue, self.metrics)
+
+    async def try_sync(self) -> bool:
+        """Returns whether the items are in step with Redis, after one attempt."""
+        if not self.synced:
+            try:
+                await self.sync_items()
+            except StoreUnavailable:
+                return False
+        return True

@@ -1,0 +1,88 @@
+"""Errors as problem documents: one place that maps them to HTTP; the input is never echoed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from service.schemas import Candidate, Event, EventBatch, Exploration, ItemBody, RecommendationRequest, UserBody
+
+__all__ = ["ApiError", "invalid_body", "problem", "unavailable"]
+
+_TITLES = {
+    400: "Bad request",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Body too large",
+    415: "Unsupported encoding",
+    422: "Invalid request",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Unavailable",
+}
+
+
+_FIELDS = {
+    name
+    for model in (RecommendationRequest, Candidate, Exploration, Event, EventBatch, UserBody, ItemBody)
+    for name in model.model_fields
+}
+
+
+class ApiError(Exception):
+    """A request that is refused.
+
+    Attributes:
+        status: HTTP status.
+        code: stable word for programs.
+        detail: sentence for people: what is wrong and what to do.
+        headers: extra response headers.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        super().__init__(detail)
+
+
+def problem(status: int, code: str, detail: str, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Returns a problem document."""
+    content = {
+        "type": f"urn:metarl-rec:problem:{code}",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+    return Response(json.dumps(content), status, dict(headers or {}), "application/problem+json")
+
+
+def invalid_body(error: ValidationError) -> ApiError:
+    """Returns the 422 that names the first invalid field and what it must be."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    # Names of unknown fields are the client's own text: the place is named by its parent.
+    known = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
+    where = ".".join(str(part) for part in known if not (isinstance(part, str) and _is_noise(part)))
+    if first["type"] == "json_invalid":
+        return ApiError(422, "invalid_json", "the body is not valid JSON; send one JSON object in UTF-8")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    message = "unknown field; see /docs for the fields" if first["type"] == "extra_forbidden" else first["msg"]
+    return ApiError(422, "invalid_field", f"{where or 'body'}: {message}{more}")
+
+
+def _is_noise(part: str) -> bool:
+    """Returns whether a part of an error's location is no field of ours: a branch of a union, or the client's own key."""
+    return part not in _FIELDS
+
+
+def unavailable(kind: str) -> ApiError:
+    """Returns the 503 of a write that Redis did not confirm."""
+    detail = f"the store did not confirm the write ({kind}); repeat the same call, event ids make that safe"
+    return ApiError(503, "store_unavailable", detail, {"Retry-After": "1"})
