@@ -19,7 +19,7 @@ from service.catalogue import LiveCatalogue
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.codec import StateError, UserState, decode_state
-from service.store.redis_store import RedisStore, StoreUnavailable
+from service.store.redis_store import RedisStore
 
 __all__ = ["Engine", "Standing"]
 
@@ -90,13 +90,17 @@ class Engine:
 
     async def catch_up(self, changes: int) -> None:
         """Brings the catalogue to the change counter that was read with a user's state."""
-        if not self.synced or changes < self.catalogue.changes:
-            # Behind our own counter means that Redis lost its items, or is another one: start over from what it has.
+        if not self.synced:
             await self.sync_items()
-        elif changes > self.catalogue.changes:
-            found = await self.store.item_changes(self.catalogue.changes)
-            self.catalogue.apply(found.changes, found.records)
-            self.metrics.catalog_items.set(int(self.catalogue.available.sum()))
+        if changes == self.catalogue.changes:
+            return
+        found = await self.store.item_changes(self.catalogue.changes)
+        if found.changes < self.catalogue.changes:
+            # Redis lost its items, or is another one: start over from what it has.
+            await self.sync_items()
+            return
+        self.catalogue.apply(found.changes, found.records)
+        self.metrics.catalog_items.set(int(self.catalogue.available.sum()))
 
     def decode(self, data: bytes | None) -> UserState:
         """Returns a user's state; what cannot be read counts as none, and is counted."""
@@ -139,12 +143,3 @@ class Engine:
     def adapt(self, state: UserState, start: NDArray[np.float32]) -> Adaptation | None:
         """Returns a fresh adaptation of the state, or None where it failed."""
         return adapt_state(state, start, self.checkpoint, self.catalogue, self.metrics)
-
-    async def try_sync(self) -> bool:
-        """Returns whether the items are in step with Redis, after one attempt."""
-        if not self.synced:
-            try:
-                await self.sync_items()
-            except StoreUnavailable:
-                return False
-        return True

@@ -1,0 +1,161 @@
+"""The application: routes, error mapping, and a lifespan that is ready only when everything is warm."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from metarl_rec import __version__
+from metarl_rec.checkpoint import load_checkpoint
+from metarl_rec.errors import MetarlError
+from service.catalogue import LiveCatalogue
+from service.embedded_redis import DataDirectoryLock, EmbeddedRedis
+from service.engine import Engine
+from service.errors import ApiError, problem
+from service.metrics import Metrics
+from service.middleware import Boundary
+from service.routes import feedback, items, operations, recommendations, users
+from service.schemas import Event, EventBatch, ItemBody, RecommendationRequest, UserBody
+from service.settings import Settings
+from service.store.redis_store import RedisStore, StoreUnavailable
+from service.warmup import warm
+
+__all__ = ["create_app"]
+
+_log = logging.getLogger("metarl.service")
+_DESCRIPTION = """Recommendations that become personal after two or three reactions.
+
+1. `POST /v1/recommendations` draws a slate from the user's own policy.
+2. `POST /v1/feedback` adapts that policy before it answers.
+3. The next recommendation uses it.
+"""
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """Returns the ASGI application; nothing is loaded before its lifespan starts.
+
+    Raises:
+        CheckpointError: in the lifespan, where the checkpoint cannot be served.
+        ConfigError: in the lifespan, where the data directory is in use or the embedded Redis does not start.
+    """
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine, release = await _start(settings, metrics)
+        app.state.engine, app.state.ready = engine, True
+        try:
+            yield
+        finally:
+            app.state.ready = False
+            await engine.store.close()
+            await release()
+
+    app = FastAPI(
+        title="metarl-rec", version=__version__, description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    app.state.ready = False
+    for module in (recommendations, feedback, users, items, operations):
+        app.include_router(module.router)
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return Boundary(app, settings, metrics)
+
+
+async def _start(settings: Settings, metrics: Metrics) -> tuple[Engine, Any]:
+    """Returns the warm engine, and what gives the data directory and the embedded Redis back."""
+    try:
+        checkpoint = load_checkpoint(settings.checkpoint_dir)
+    except MetarlError:
+        metrics.policy_loads.labels("refused").inc()
+        raise
+    metrics.policy_loads.labels("loaded").inc()
+    metrics.policy_info.labels("champion", checkpoint.version).set(1)
+    lock = DataDirectoryLock(settings.data_dir)
+    embedded: EmbeddedRedis | None = None
+    try:
+        if settings.redis_url is None:
+            embedded = EmbeddedRedis(settings.data_dir)
+            await embedded.start()
+        url = settings.redis_url.get_secret_value() if settings.redis_url else embedded.url if embedded else ""
+        engine = Engine(
+            settings=settings,
+            metrics=metrics,
+            checkpoint=checkpoint,
+            # Until Redis has told the items' numbers, the checkpoint's own order serves the meta-policy.
+            catalogue=LiveCatalogue(checkpoint, range(len(checkpoint.items))),
+            store=RedisStore(url, settings, metrics),
+            rng=np.random.default_rng(settings.seed),
+        )
+        try:
+            await engine.sync_items()
+            if embedded is None:
+                await _warn_without_append_only(engine)
+        except StoreUnavailable:
+            _log_away()
+        warm(engine)
+    except BaseException:
+        if embedded is not None:
+            await embedded.stop()
+        lock.release()
+        raise
+    # What start-up made lives as long as the process: the collector need not walk it again and again.
+    gc.collect()
+    gc.freeze()
+
+    async def release() -> None:
+        if embedded is not None:
+            await embedded.stop()
+        lock.release()
+
+    return engine, release
+
+
+async def _warn_without_append_only(engine: Engine) -> None:
+    if not await engine.store.append_only():
+        _log.warning(
+            "this Redis keeps no append-only file: acknowledged feedback can be lost; set appendonly yes, appendfsync always"
+        )
+
+
+def _log_away() -> None:
+    _log.warning("Redis is away: serving the meta-policy, refusing feedback")
+
+
+async def _api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - what it is registered for
+    return problem(error.status, error.code, error.detail, request.state.request_id, error.headers)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    code = {404: "unknown_path", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    detail = {404: "no such path; see /docs", 405: "this path has no such method; see /docs"}.get(
+        error.status_code, "the request cannot be served"
+    )
+    return problem(error.status_code, code, detail, request.state.request_id, error.headers)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Returns the OpenAPI document, with the bodies that the routes parse themselves."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        bodies = (RecommendationRequest, Event, EventBatch, UserBody, ItemBody)
+        _, schemas = models_json_schema(
+            [(model, "validation") for model in bodies], ref_template="#/components/schemas/{model}"
+        )
+        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,151 @@
+"""The outermost layer, pure ASGI: request id, limits, problem documents for what goes wrong, metrics and one log line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import problem
+from service.metrics import Metrics
+from service.settings import Settings
+
+__all__ = ["BATCH_ROUTES", "Boundary"]
+
+_log = logging.getLogger("metarl.http")
+BATCH_ROUTES = ("/v1/feedback", "/v1/recommendations")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class Boundary:
+    """Wraps the application; no request reaches it beyond the limits, and none leaves without an answer.
+
+    Args:
+        app: the application.
+        settings: limits.
+        metrics: where requests are counted, by route template only.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app = app
+        self._settings = settings
+        self._metrics = metrics
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        request_id = _request_id(headers.get(b"x-request-id"))
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 500
+        begun = False
+
+        async def tell(message: Message) -> None:
+            nonlocal status, begun
+            if message["type"] == "http.response.start":
+                status, begun = message["status"], True
+                message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id.encode())]}
+            await send(message)
+
+        self._in_flight += 1
+        self._metrics.in_flight.set(self._in_flight)
+        try:
+            refusal = self._refusal(scope, headers, request_id)
+            if refusal is not None:
+                await refusal(scope, receive, tell)
+                return
+            await self._app(scope, self._limited(scope, receive), tell)
+        except _TooLarge:
+            if not begun:
+                await self._too_large(scope, request_id)(scope, receive, tell)
+        except Exception:
+            _log.exception("unhandled error", extra={"request_id": request_id})
+            if not begun:
+                detail = "something went wrong on our side; the request id finds it in the log"
+                await problem(500, "internal", detail, request_id)(scope, receive, tell)
+        finally:
+            self._in_flight -= 1
+            self._metrics.in_flight.set(self._in_flight)
+            self._note(scope, status, time.perf_counter() - started, request_id)
+
+    def _limit(self, scope: Scope) -> int:
+        batch = scope["path"] in BATCH_ROUTES
+        return self._settings.max_batch_body_bytes if batch else self._settings.max_body_bytes
+
+    def _refusal(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> Any:
+        """Returns the answer to a request that must not reach the application, or None."""
+        if self._in_flight > self._settings.max_in_flight and not scope["path"].startswith(("/livez", "/readyz", "/metrics")):
+            self._metrics.rejected.labels("busy").inc()
+            return problem(429, "busy", "too many requests at work; try again in a second", request_id, {"Retry-After": "1"})
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            self._metrics.rejected.labels("encoding").inc()
+            return problem(415, "unsupported_encoding", "send the body without content-encoding", request_id)
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or len(length) > 18 or int(length) > self._limit(scope):
+            return self._too_large(scope, request_id)
+        return None
+
+    def _too_large(self, scope: Scope, request_id: str) -> Any:
+        self._metrics.rejected.labels("body_too_large").inc()
+        detail = f"the body may have {self._limit(scope)} bytes; send less, or in several calls"
+        return problem(413, "body_too_large", detail, request_id, {"Connection": "close"})
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        left = self._limit(scope)
+
+        async def take() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise _TooLarge
+            return message
+
+        return take
+
+    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        route = scope.get("route")
+        template = getattr(route, "path", None) or "unmatched"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, template, str(status)).inc()
+        self._metrics.request_duration.labels(template).observe(seconds)
+        _log.info(
+            "request",
+            extra={
+                "request_id": request_id, "method": method, "route": template, "status": status,
+                "duration_ms": round(1000 * seconds, 3),
+            },
+        )  # fmt: skip
+
+
+def _request_id(given: bytes | None) -> str:
+    """Returns the client's id where it is short and plain, else a fresh one: it goes into logs and headers."""
+    if given is not None and 1 <= len(given) <= 64 and all(c in b"-._" or chr(c).isalnum() and c < 128 for c in given):
+        return given.decode()
+    return secrets.token_hex(8)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, event, and the fields that were given."""
+
+    _standard = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the line."""
+        fields = {key: value for key, value in vars(record).items() if key not in self._standard}
+        line = {"time": self.formatTime(record), "level": record.levelname.lower(), "logger": record.name}
+        line |= {"event": record.getMessage(), **fields}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

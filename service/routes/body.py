@@ -1,0 +1,63 @@
+"""Request bodies: parsed by pydantic itself, so that NaN, huge numbers and broken Unicode meet one strict parser."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from service.engine import Engine
+from service.errors import ApiError, invalid_body
+from service.schemas import Problem, check_id
+
+__all__ = ["engine_of", "parse", "path_id", "problems", "takes"]
+
+T = TypeVar("T")
+
+
+def engine_of(request: Request) -> Engine:
+    """Returns the engine that serves this application."""
+    engine: Engine = request.app.state.engine
+    return engine
+
+
+async def parse(request: Request, adapter: TypeAdapter[T]) -> T:
+    """Returns the validated body.
+
+    Raises:
+        ApiError: 422 that names the field.
+    """
+    try:
+        return adapter.validate_json(await request.body())
+    except ValidationError as error:
+        reason = "json" if error.errors(include_input=False)[0]["type"] == "json_invalid" else "validation"
+        engine_of(request).metrics.rejected.labels(reason).inc()
+        raise invalid_body(error) from None
+
+
+def path_id(name: str, value: str) -> str:
+    """Returns an id from a path.
+
+    Raises:
+        ApiError: 422 where it is not fit to be one.
+    """
+    try:
+        return check_id(value)
+    except ValueError as error:
+        raise ApiError(422, "invalid_field", f"{name}: {error}") from None
+
+
+def takes(*models: type[BaseModel]) -> dict[str, Any]:
+    """Returns the OpenAPI part of a route whose body is one of these models."""
+    refs = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Returns the OpenAPI part of the problem documents that a route may answer."""
+    return {
+        status: {"description": "Problem", "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
+        for status in statuses
+    }

@@ -1,0 +1,44 @@
+"""/livez, /readyz, /metrics, /version."""
+
+from __future__ import annotations
+
+import json
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from metarl_rec import __version__
+from service.routes.body import engine_of
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/livez", summary="The process runs")
+async def livez() -> Response:
+    """Answers as long as the event loop turns; never asks Redis."""
+    return Response("ok\n", media_type="text/plain")
+
+
+@router.get("/readyz", summary="The service may get traffic")
+async def readyz(request: Request) -> Response:
+    """Answers 200 once a policy is loaded and warm, and 503 while draining; says whether Redis is away."""
+    ready = bool(request.app.state.ready)
+    degraded = ready and not engine_of(request).store.available
+    content = {"status": "ready" if ready else "not ready", "degraded": degraded}
+    return Response(json.dumps(content), 200 if ready else 503, media_type="application/json")
+
+
+@router.get("/metrics", summary="Prometheus metrics")
+async def metrics(request: Request) -> Response:
+    """Returns all metrics in the text format."""
+    return Response(generate_latest(engine_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/version", summary="Release and policy version")
+async def version(request: Request) -> Response:
+    """Returns the release and the policy being served."""
+    content = {"release": __version__, "policy": engine_of(request).checkpoint.version}
+    return Response(json.dumps(content), media_type="application/json")

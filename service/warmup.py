@@ -1,0 +1,25 @@
+"""Running every kernel once before the service is ready: compiled or loaded from the cache, the first user waits for none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metarl_rec.adaptation import adapt_user
+from metarl_rec.kernels import score_items
+from metarl_rec.slates import greedy_slate, sample_slate
+from metarl_rec.support import sequential_support
+from service.engine import Engine
+
+__all__ = ["warm"]
+
+
+def warm(engine: Engine) -> None:
+    """Adapts, scores and draws once, on the live arrays and their types."""
+    catalogue, checkpoint = engine.catalogue, engine.checkpoint
+    values = np.empty(len(catalogue.popularity), np.float32)
+    mask = catalogue.available.copy()
+    score_items(catalogue.features, catalogue.popularity, checkpoint.initialization, values)
+    items, log_propensities = sample_slate(values, mask, checkpoint.inner.temperature, np.random.default_rng(0).random(2))
+    greedy_slate(values, mask, 2)
+    support = sequential_support(items, np.ones(len(items), np.float32), log_propensities.astype(np.float32), mask)
+    adapt_user(catalogue.features, catalogue.popularity, checkpoint.initialization, support, checkpoint.inner)
