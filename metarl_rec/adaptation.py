@@ -68,7 +68,9 @@ def adapt_user(
         inner.discount, stats,
     )  # fmt: skip
     if not np.isfinite(weights).all():
-        raise AdaptationError("adapting gave weights that are not finite; the transitions or the checkpoint are at fault")
+        raise AdaptationError(
+            "adapting gave weights that are not finite; the transitions or the checkpoint are at fault"
+        )
     start_values, values = np.empty_like(popularity), np.empty_like(popularity)
     score_items(features, popularity, start, start_values)
 

@@ -164,7 +164,9 @@ def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> str:
         CheckpointError: a tensor has the wrong shape or a value that is not finite.
     """
     tensors = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in _tensors(checkpoint).items()}
-    _check_tensors(tensors, n_items=len(checkpoint.items), encoders=(checkpoint.item_attributes, checkpoint.user_attributes))
+    _check_tensors(
+        tensors, n_items=len(checkpoint.items), encoders=(checkpoint.item_attributes, checkpoint.user_attributes)
+    )
     directory.mkdir(parents=True, exist_ok=True)
     (directory / MANIFEST_FILE).unlink(missing_ok=True)
     lines = (
@@ -282,4 +284,6 @@ def _check_tensors(
                 f"tensor {name}: expected float32 {list(expected)}, found {tensor.dtype} {list(tensor.shape)}"
             )
         if not np.isfinite(tensor).all():
-            raise CheckpointError(f"tensor {name}: expected finite values, found {int((~np.isfinite(tensor)).sum())} others")
+            raise CheckpointError(
+                f"tensor {name}: expected finite values, found {int((~np.isfinite(tensor)).sum())} others"
+            )

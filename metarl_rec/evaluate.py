@@ -26,6 +26,7 @@ from simulator.population import LoggedUsers
 
 __all__ = ["evaluate_problem", "make_policies", "tune_noise"]
 
+
 def evaluate_problem(
     problem: Problem,
     meta: MetaParams,
@@ -108,4 +109,3 @@ def _plain_features(problem: Problem) -> NDArray[np.float32]:
     """Returns the embedding [n, E] float32 scaled to rows of mean squared length 1, with nothing fitted on rewards."""
     embedding = problem.embedding.astype(np.float32)
     return np.asarray(embedding / np.sqrt(np.square(embedding).sum(axis=1).mean()), dtype=np.float32)
-

@@ -74,7 +74,9 @@ class SupportBatch:
             "rewards": np.zeros((size, count)),
             "log_propensities": np.zeros((size, count)),
         }
-        flags: dict[str, np.ndarray] = {name: np.zeros((size, count), bool) for name in ("valid", "usable", "continues")}
+        flags: dict[str, np.ndarray] = {
+            name: np.zeros((size, count), bool) for name in ("valid", "usable", "continues")
+        }
         touched = np.zeros((size, width), np.int64)
         allowed = np.zeros((size, count, width), bool)
         for row, support in enumerate(supports):

@@ -70,7 +70,9 @@ class MetaParams:
     log_entropy_coef: Tensor
 
     @classmethod
-    def start(cls, dim: int, inner: InnerParams, attribute_gain: float, dtype: torch.dtype = torch.float32) -> MetaParams:
+    def start(
+        cls, dim: int, inner: InnerParams, attribute_gain: float, dtype: torch.dtype = torch.float32
+    ) -> MetaParams:
         """Returns the empirical-Bayes initialization: zero fast weights, inner settings as given."""
         shares = [step / 2 for step in inner.step_sizes]
         return cls(
@@ -92,7 +94,9 @@ class MetaParams:
             step_sizes=2 * torch.sigmoid(self.step_logits),
             value_weight=self.value_weight,
             policy_coef=self.log_policy_coef.exp() if base.policy_coef > 0 else torch.zeros_like(self.log_policy_coef),
-            entropy_coef=self.log_entropy_coef.exp() if base.entropy_coef > 0 else torch.zeros_like(self.log_entropy_coef),
+            entropy_coef=self.log_entropy_coef.exp()
+            if base.entropy_coef > 0
+            else torch.zeros_like(self.log_entropy_coef),
             temperature=base.temperature,
             clip=base.clip,
             discount=base.discount,

@@ -50,7 +50,9 @@ def prepare(workspace: Workspace, config: RunConfig) -> tuple[Dataset, UserSplit
     Raises:
         DataError: nothing was imported, or too few users are left for three disjoint groups.
     """
-    dataset = dataset_store.load(workspace.dataset).filter(min_positives=config.min_positives, threshold=config.threshold)
+    dataset = dataset_store.load(workspace.dataset).filter(
+        min_positives=config.min_positives, threshold=config.threshold
+    )
     split = split_users(len(dataset.user_ids), config.seed)
     smallest = min(len(split.train), len(split.validation), len(split.test))
     if smallest < 2 or len(split.train) < config.train.folds:
@@ -140,7 +142,10 @@ def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] |
 
 
 def evaluate_splits(
-    workspace: Workspace, config: RunConfig, splits: int, on_split: Callable[[int, Problem, TrainResult], None] | None = None
+    workspace: Workspace,
+    config: RunConfig,
+    splits: int,
+    on_split: Callable[[int, Problem, TrainResult], None] | None = None,
 ) -> Episodes:
     """Trains anew on each of the splits 0 .. splits - 1, plays its test users, and stores the pooled report.
 

@@ -121,7 +121,9 @@ def plot_curve(path: Path, episodes: Episodes, title: str) -> None:
         total.plot(steps, mean, label=name, **style)
         if name not in ("random", "PPO from scratch"):
             gain.plot(steps, mean - reference, **style)
-            gain.fill_between(steps, mean - reference - error, mean - reference + error, color=style["color"], alpha=0.12)
+            gain.fill_between(
+                steps, mean - reference - error, mean - reference + error, color=style["color"], alpha=0.12
+            )
     total.set(xlabel="interactions", ylabel="hits, mean over users", title=title)
     gain.set(xlabel="interactions", ylabel="hits above popularity (± standard error)", title="what adaptation adds")
     total.legend(fontsize=8, frameon=False)

@@ -54,7 +54,9 @@ class TaskSpace:
 
     def estimates(self, rewards: NDArray[np.uint8], noise: float) -> NDArray[np.float64]:
         """Returns ridge estimates [N, D] of the fast weights of users with whole reward rows [N, n]."""
-        return user_estimates(rewards, ItemPrior(self.popularity, self.features, np.ones(self.features.shape[1])), noise)
+        return user_estimates(
+            rewards, ItemPrior(self.popularity, self.features, np.ones(self.features.shape[1])), noise
+        )
 
     def starts(
         self, user_vectors: NDArray[np.float32], initialization: NDArray[Any], attribute_gain: float

@@ -35,9 +35,7 @@ def validate(problem: Problem, meta: MetaParams, config: RunConfig) -> Validatio
     """Returns the rewards of validation users, the same draws for every `meta` it is asked about."""
     users = problem.split.validation
     steps = config.train.horizon
-    starts = problem.space.starts(
-        problem.user_vectors[users], meta.initialization.numpy(), float(meta.attribute_gain)
-    )
+    starts = problem.space.starts(problem.user_vectors[users], meta.initialization.numpy(), float(meta.attribute_gain))
     inner = meta.inner_params(config.inner)
     values = problem.space.popularity + starts @ problem.space.features.T
     policies: list[OnlinePolicy] = [

@@ -1,12 +1,12 @@
 """Where the offline stages read and write: one directory, one place for every name in it.
 
-    ROOT/
-      dataset/      interactions and attributes      (import)
-      embedding/    item embeddings                  (embed)
-      training/     state for --resume               (train)
-      checkpoint/   the meta-policy that serves      (train)
-      evaluation/   evaluation.json, curve.png       (evaluate)
-      service/      Redis data and lock of a service (serve)
+ROOT/
+  dataset/      interactions and attributes      (import)
+  embedding/    item embeddings                  (embed)
+  training/     state for --resume               (train)
+  checkpoint/   the meta-policy that serves      (train)
+  evaluation/   evaluation.json, curve.png       (evaluate)
+  service/      Redis data and lock of a service (serve)
 """
 
 from __future__ import annotations

@@ -192,9 +192,7 @@ def _append(
     return _Outcome(applied, duplicates, rejected, state, log)
 
 
-def _fault(
-    engine: Engine, state: UserState, event: Event, impressions: dict[str, Impression], now: int
-) -> str | None:
+def _fault(engine: Engine, state: UserState, event: Event, impressions: dict[str, Impression], now: int) -> str | None:
     """Returns why an event must not be learned from, or None."""
     if event.timestamp is not None:
         age = now - event.timestamp.timestamp()

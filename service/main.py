@@ -62,9 +62,7 @@ def create_app(settings: Settings) -> ASGIApp:
             await engine.store.close()
             await release()
 
-    app = FastAPI(
-        title="metarl-rec", version=__version__, description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
-    )
+    app = FastAPI(title="metarl-rec", version=__version__, description=_DESCRIPTION, lifespan=lifespan, redoc_url=None)
     app.state.ready = False
     for module in (recommendations, feedback, users, items, operations):
         app.include_router(module.router)

@@ -14,7 +14,16 @@ _LATENCY = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
 _NATS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 _REDIS_OPS = ("read", "commit", "erase", "put_impression", "register", "put_item", "item_changes", "config")
 _REWARDS = tuple(i / 10 for i in range(11))
-REJECTIONS = ("conflict", "unknown_impression", "unknown_item", "unknown_user", "expired", "late", "not_in_slate", "future")
+REJECTIONS = (
+    "conflict",
+    "unknown_impression",
+    "unknown_item",
+    "unknown_user",
+    "expired",
+    "late",
+    "not_in_slate",
+    "future",
+)
 
 
 class Metrics:
@@ -25,9 +34,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         reg = self.registry
-        self.requests = Counter(
-            "metarl_http_requests", "Requests answered.", ["method", "route", "code"], registry=reg
-        )
+        self.requests = Counter("metarl_http_requests", "Requests answered.", ["method", "route", "code"], registry=reg)
         self.request_duration = Histogram(
             "metarl_http_request_duration_seconds", "Time to answer.", ["route"], buckets=_LATENCY, registry=reg
         )
@@ -36,8 +43,12 @@ class Metrics:
         self.recommendations = Counter(
             "metarl_recommendations", "Slates served.", ["policy_role", "user_status", "outcome"], registry=reg
         )
-        self.degraded = Counter("metarl_degraded", "Slates served with less than was asked for.", ["reason"], registry=reg)
-        self.feedback_events = Counter("metarl_feedback_events", "Events by outcome.", ["type", "outcome"], registry=reg)
+        self.degraded = Counter(
+            "metarl_degraded", "Slates served with less than was asked for.", ["reason"], registry=reg
+        )
+        self.feedback_events = Counter(
+            "metarl_feedback_events", "Events by outcome.", ["type", "outcome"], registry=reg
+        )
         self.feedback_delay = Histogram(
             "metarl_feedback_delay_seconds",
             "From recommendation to feedback.",
@@ -53,10 +64,16 @@ class Metrics:
             "metarl_adaptation_kl_nats", "KL of the adapted policy to the initialization.", buckets=_NATS, registry=reg
         )
         self.clipped_ratio = Histogram(
-            "metarl_ppo_clipped_ratio", "Share of an adaptation's ratios that the clip silenced.", buckets=_REWARDS, registry=reg
+            "metarl_ppo_clipped_ratio",
+            "Share of an adaptation's ratios that the clip silenced.",
+            buckets=_REWARDS,
+            registry=reg,
         )
         self.value_error = Histogram(
-            "metarl_value_error", "Root-mean-square error of the critic on a user's transitions.", buckets=_REWARDS, registry=reg
+            "metarl_value_error",
+            "Root-mean-square error of the critic on a user's transitions.",
+            buckets=_REWARDS,
+            registry=reg,
         )
         self.redis_duration = Histogram(
             "metarl_redis_command_duration_seconds", "Time of a round trip.", ["op"], buckets=_LATENCY, registry=reg
@@ -64,9 +81,14 @@ class Metrics:
         self.redis_errors = Counter("metarl_redis_errors", "Failed round trips.", ["op", "kind"], registry=reg)
         self.breaker_open = Gauge("metarl_breaker_open", "1 while Redis counts as away.", registry=reg)
         self.state_bytes = Histogram(
-            "metarl_user_state_bytes", "Size of a written user state.", buckets=(256, 512, 1024, 2048, 4096, 8192, 32768), registry=reg
+            "metarl_user_state_bytes",
+            "Size of a written user state.",
+            buckets=(256, 512, 1024, 2048, 4096, 8192, 32768),
+            registry=reg,
         )
-        self.state_resets = Counter("metarl_state_resets", "User states that could not be read.", ["cause"], registry=reg)
+        self.state_resets = Counter(
+            "metarl_state_resets", "User states that could not be read.", ["cause"], registry=reg
+        )
         self.erasures = Counter("metarl_user_erasures", "Users deleted.", registry=reg)
         self.catalog_items = Gauge("metarl_catalog_items", "Items on offer.", registry=reg)
         self.policy_info = Gauge("metarl_policy_info", "Policies being served.", ["role", "version"], registry=reg)

@@ -85,9 +85,13 @@ class Boundary:
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> Any:
         """Returns the answer to a request that must not reach the application, or None."""
-        if self._in_flight > self._settings.max_in_flight and not scope["path"].startswith(("/livez", "/readyz", "/metrics")):
+        if self._in_flight > self._settings.max_in_flight and not scope["path"].startswith(
+            ("/livez", "/readyz", "/metrics")
+        ):
             self._metrics.rejected.labels("busy").inc()
-            return problem(429, "busy", "too many requests at work; try again in a second", request_id, {"Retry-After": "1"})
+            return problem(
+                429, "busy", "too many requests at work; try again in a second", request_id, {"Retry-After": "1"}
+            )
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             self._metrics.rejected.labels("encoding").inc()
             return problem(415, "unsupported_encoding", "send the body without content-encoding", request_id)

@@ -101,7 +101,9 @@ def _replay(engine: Engine, data: bytes | None, digest: bytes) -> Answer:
     try:
         impression = decode_impression(data or b"")
     except StateError as error:
-        raise ApiError(409, "conflict", f"the stored slate of this recommendation_id cannot be read: {error.cause}") from None
+        raise ApiError(
+            409, "conflict", f"the stored slate of this recommendation_id cannot be read: {error.cause}"
+        ) from None
     if impression.request != digest:
         raise ApiError(409, "conflict", "recommendation_id was used for another request; choose a new one")
     engine.metrics.recommendations.labels("champion", "adapted", "replayed").inc()
@@ -205,7 +207,9 @@ def _reasons(engine: Engine, state: UserState, standing: Standing, number: int) 
     if standing.status != "adapted":
         return reasons
     reasons.append({"kind": "adaptation", "contribution": round(float(row @ (standing.weights - standing.start)), 6)})
-    shown = np.array([int(item) for item in state.transitions["item"] if engine.catalogue.knows(int(item))], dtype=np.int64)
+    shown = np.array(
+        [int(item) for item in state.transitions["item"] if engine.catalogue.knows(int(item))], dtype=np.int64
+    )
     known = np.array([engine.catalogue.knows(int(item)) for item in state.transitions["item"]], dtype=bool)
     surprise = state.transitions["reward"][known] - popularity[shown] - features[shown] @ standing.start
     parts = (features[shown] @ row) * surprise

@@ -99,7 +99,9 @@ class Event(_Closed):
     event_id: Id = Field(description="Counts exactly once for its user.")
     type: EventType
     item_id: Id
-    user_id: Id | None = Field(default=None, description="May be left out with a recommendation id made by the service.")
+    user_id: Id | None = Field(
+        default=None, description="May be left out with a recommendation id made by the service."
+    )
     recommendation_id: Id | None = Field(default=None, description="The slate that showed the item, if one did.")
     value: Number | None = Field(default=None, description="The rating of type rating; reward in 0..1 of type custom.")
     timestamp: Annotated[datetime, Field(strict=False)] | None = Field(

@@ -61,7 +61,11 @@ async def put_user(engine: Engine, user_id: str, attributes: Mapping[str, Any]) 
                 await engine.catch_up(snapshot.changes)
                 state = engine.decode(snapshot.state)
                 state = replace(
-                    state, attributes=dict(attributes), tombstone=False, created=state.created or engine.now(), weights=None
+                    state,
+                    attributes=dict(attributes),
+                    tombstone=False,
+                    created=state.created or engine.now(),
+                    weights=None,
                 )
                 result = engine.adapt(state, start) if len(state.transitions) else None
                 if result is not None:

@@ -19,7 +19,9 @@ def warm(engine: Engine) -> None:
     values = np.empty(len(catalogue.popularity), np.float32)
     mask = catalogue.available.copy()
     score_items(catalogue.features, catalogue.popularity, checkpoint.initialization, values)
-    items, log_propensities = sample_slate(values, mask, checkpoint.inner.temperature, np.random.default_rng(0).random(2))
+    items, log_propensities = sample_slate(
+        values, mask, checkpoint.inner.temperature, np.random.default_rng(0).random(2)
+    )
     greedy_slate(values, mask, 2)
     support = sequential_support(items, np.ones(len(items), np.float32), log_propensities.astype(np.float32), mask)
     adapt_user(catalogue.features, catalogue.popularity, checkpoint.initialization, support, checkpoint.inner)

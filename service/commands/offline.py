@@ -17,7 +17,8 @@ DEFAULT_WORKDIR = Path("metarl-data")
 
 def import_(
     source: Annotated[
-        str, typer.Argument(help="A file or directory of interactions, or ml-100k for the data set bundled with RecBole.")
+        str,
+        typer.Argument(help="A file or directory of interactions, or ml-100k for the data set bundled with RecBole."),
     ],
     format_: Annotated[
         Literal["auto", "csv", "parquet", "jsonl", "atomic"], typer.Option("--format", help="How SOURCE is written.")

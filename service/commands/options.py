@@ -21,7 +21,9 @@ console = Console()
 
 Workdir = Annotated[
     Path,
-    typer.Option("--workdir", envvar="METARL_WORKDIR", help="Directory that the stages read and write.", file_okay=False),
+    typer.Option(
+        "--workdir", envvar="METARL_WORKDIR", help="Directory that the stages read and write.", file_okay=False
+    ),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="TOML file with settings; see --set for their names.", dir_okay=False)

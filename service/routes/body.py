@@ -58,6 +58,9 @@ def takes(*models: type[BaseModel]) -> dict[str, Any]:
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Returns the OpenAPI part of the problem documents that a route may answer."""
     return {
-        status: {"description": "Problem", "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
+        status: {
+            "description": "Problem",
+            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+        }
         for status in statuses
     }

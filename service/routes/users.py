@@ -38,12 +38,12 @@ async def get_user(user_id: str, request: Request) -> Response:
 async def put_user_attributes(user_id: str, request: Request) -> Response:
     """Replaces the attributes; they set the starting point of the personal policy at once."""
     name, body = path_id("user_id", user_id), await parse(request, _BODY)
-    return Response(json.dumps(await put_user(engine_of(request), name, body.attributes)), media_type="application/json")
+    return Response(
+        json.dumps(await put_user(engine_of(request), name, body.attributes)), media_type="application/json"
+    )
 
 
-@router.delete(
-    "/v1/users/{user_id:path}", summary="Forget a user", status_code=204, responses=problems(422, 503)
-)
+@router.delete("/v1/users/{user_id:path}", summary="Forget a user", status_code=204, responses=problems(422, 503))
 async def forget_user(user_id: str, request: Request) -> Response:
     """Deletes transitions, weights, attributes and impressions at once; repeating it is harmless."""
     await delete_user(engine_of(request), path_id("user_id", user_id))

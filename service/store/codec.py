@@ -145,7 +145,9 @@ class Impression:
 def encode_state(state: UserState) -> bytes:
     """Returns the state's bytes under a fresh nonce."""
     flags = (FLAG_TOMBSTONE if state.tombstone else 0) | (FLAG_WEIGHTS if state.weights is not None else 0)
-    attributes = json.dumps(dict(state.attributes), sort_keys=True, ensure_ascii=False).encode() if state.attributes else b""
+    attributes = (
+        json.dumps(dict(state.attributes), sort_keys=True, ensure_ascii=False).encode() if state.attributes else b""
+    )
     slates = b"".join(
         _SLATE.pack(key, slate.seen, len(slate.items)) + np.array(slate.items, "<u4").tobytes()
         for key, slate in state.slates.items()

@@ -1,14 +1,14 @@
 """Redis keys. Ids reach Redis only hashed; what belongs to one user shares one hash tag, so one script may touch it all.
 
-    metarl:{TENANT:BUCKET}:u:USER      a user's state (codec.py)
-    metarl:{TENANT:BUCKET}:e:USER      event ids that were applied
-    metarl:{TENANT:BUCKET}:i:USER:ID   one served slate
-    metarl:{TENANT:BUCKET}:x:USER      sorted set: keys of the user's impressions by expiry
-    metarl:{TENANT}:items              hash: item number -> item record
-    metarl:{TENANT}:item-ids           hash: item id -> item number
-    metarl:{TENANT}:item-next          counter of item numbers
-    metarl:{TENANT}:item-changes       counter of changes
-    metarl:{TENANT}:item-log           sorted set: item number by its last change
+metarl:{TENANT:BUCKET}:u:USER      a user's state (codec.py)
+metarl:{TENANT:BUCKET}:e:USER      event ids that were applied
+metarl:{TENANT:BUCKET}:i:USER:ID   one served slate
+metarl:{TENANT:BUCKET}:x:USER      sorted set: keys of the user's impressions by expiry
+metarl:{TENANT}:items              hash: item number -> item record
+metarl:{TENANT}:item-ids           hash: item id -> item number
+metarl:{TENANT}:item-next          counter of item numbers
+metarl:{TENANT}:item-changes       counter of changes
+metarl:{TENANT}:item-log           sorted set: item number by its last change
 """
 
 from __future__ import annotations

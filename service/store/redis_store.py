@@ -134,7 +134,9 @@ class RedisStore:
         settings = self._settings
         args = [expected_head, state, settings.state_ttl_s, events, settings.event_window_s]
         return bool(
-            await self._guarded("commit", lambda: self._commit(keys=[keys.state, keys.events], args=args), repeatable=False)
+            await self._guarded(
+                "commit", lambda: self._commit(keys=[keys.state, keys.events], args=args), repeatable=False
+            )
         )
 
     async def erase(self, keys: UserKeys, tombstone: bytes) -> None:
@@ -166,7 +168,9 @@ class RedisStore:
         keys = self._items
         names = [keys.numbers, keys.next_number, keys.records, keys.changes, keys.log]
         args = [item_id, record]
-        number, change = await self._guarded("put_item", lambda: self._put_item(keys=names, args=args), repeatable=False)
+        number, change = await self._guarded(
+            "put_item", lambda: self._put_item(keys=names, args=args), repeatable=False
+        )
         return int(number), int(change)
 
     async def item_changes(self, since: int) -> ItemChanges:

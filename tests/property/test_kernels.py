@@ -43,7 +43,11 @@ def random_support(rng: np.random.Generator, n_items: int, count: int) -> Suppor
 
 
 def run_kernel(
-    features: NDArray[np.floating], popularity: NDArray[np.floating], start: NDArray[np.floating], support: Support, inner: InnerParams
+    features: NDArray[np.floating],
+    popularity: NDArray[np.floating],
+    start: NDArray[np.floating],
+    support: Support,
+    inner: InnerParams,
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
     stats = np.zeros(3)
     weights = adapt_one(

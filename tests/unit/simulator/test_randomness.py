@@ -11,7 +11,11 @@ from simulator.randomness import normals, uniforms
 
 
 @settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 2**62), users=st.lists(st.integers(0, 2**40), min_size=1, max_size=20), step=st.integers(0, 10**6))
+@given(
+    seed=st.integers(0, 2**62),
+    users=st.lists(st.integers(0, 2**40), min_size=1, max_size=20),
+    step=st.integers(0, 10**6),
+)
 def test_uniforms_batch_draws_what_single_users_draw(seed: int, users: list[int], step: int) -> None:
     keys = torch.tensor(users)
     together = uniforms(seed, "click", keys, torch.tensor(step))
