@@ -7,8 +7,8 @@ The loss of one task, minimized over the fast weights w that actor and critic sh
 
     w <- w - (eta_k / L) grad,   L = lambda_max(I + sum_j omega_j f_j f_j')
 
-The features are whitened by the prior, so the pull is the negative log-density of w ~ N(w0, I), and without the last two
-terms the minimum is the hierarchical-Bayes posterior mean. `kernels.adapt_one` is the compiled twin.
+The features are whitened by the prior, so the pull is the negative log-density of w ~ N(w0, I), and without the last
+two terms the minimum is the hierarchical-Bayes posterior mean. `kernels.adapt_one` is the compiled twin.
 
 Reference: Schulman et al., 2017, arXiv:1707.06347, eq. 9; Finn et al., 2017, arXiv:1703.03400, eq. 1.
 """
@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl_rec.losses import advantages, clipped_surrogate, entropy, log_policy, transition_precision
@@ -69,12 +70,12 @@ class SupportBatch:
         count = max((len(s.items) for s in supports), default=0) or 1
         width = max((len(s.touched) for s in supports), default=0) or 1
         size = len(supports)
-        numbers: dict[str, np.ndarray] = {
+        numbers: dict[str, NDArray[Any]] = {
             "items": np.zeros((size, count), np.int64),
             "rewards": np.zeros((size, count)),
             "log_propensities": np.zeros((size, count)),
         }
-        flags: dict[str, np.ndarray] = {
+        flags: dict[str, NDArray[Any]] = {
             name: np.zeros((size, count), bool) for name in ("valid", "usable", "continues")
         }
         touched = np.zeros((size, width), np.int64)

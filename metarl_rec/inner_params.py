@@ -25,9 +25,9 @@ class InnerParams(BaseModel):
     """Settings of `adapt`; learned by the outer loop, stored in a checkpoint's manifest.
 
     Attributes:
-        step_sizes: step size of each of the K epochs, relative to 1 / lambda_max of the value loss's Hessian; each in [0, 2).
-        value_weight: o in omega_j = exp(o0 + o1 y_j + o2 (mu_j - .3) + o3 y_j (mu_j - .3)), the precision (1 / variance)
-            of a transition in the value loss; omega = 5 is a residual noise variance of .2.
+        step_sizes: step size of each of the K epochs, in units of 1 / lambda_max of the value's Hessian; in [0, 2).
+        value_weight: o in omega_j = exp(o0 + o1 y_j + o2 (mu_j - .3) + o3 y_j (mu_j - .3)), the precision
+            (1 / variance) of a transition in the value loss; omega = 5 is a residual noise variance of .2.
         policy_coef: weight of the clipped policy-gradient term, >= 0.
         entropy_coef: weight of the entropy bonus, >= 0.
         temperature: tau of the softmax policy over values, in the units of a reward; > 0.

@@ -1,4 +1,4 @@
-"""Compiled twins of the inner loop: the closed-form gradient of `losses.ppo_loss`, on one core, with no allocation per step.
+"""Compiled twins of the inner loop: the closed-form gradient of `inner_loop.inner_loss`, on one core.
 
 `inner_loop.adapt` is the reference and `tests/property/test_kernels.py` holds the two together. All kernels release the
 GIL and are cached on disk; the cache belongs to one CPU model and lives in NUMBA_CACHE_DIR or beside this file.
@@ -212,7 +212,7 @@ def adapt_one(
 ) -> NDArray[Any]:
     """Returns one user's adapted fast weights [D], from `start`, over the whole support, K epochs.
 
-    The arguments are the fields of `Support` and `InnerParams`, unpacked; features, popularity and start share one dtype.
+    The arguments are the fields of `Support` and `InnerParams`, unpacked; features, popularity and start share a dtype.
     `stats` [3] float64 receives the number of ratios formed, how many of them the clip or the bound silenced, and the
     root-mean-square value error at the last epoch's start.
     """

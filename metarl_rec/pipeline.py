@@ -57,12 +57,13 @@ def prepare(workspace: Workspace, config: RunConfig) -> tuple[Dataset, UserSplit
     smallest = min(len(split.train), len(split.validation), len(split.test))
     if smallest < 2 or len(split.train) < config.train.folds:
         raise DataError(
-            f"{len(dataset.user_ids)} users have at least {config.min_positives} ratings >= {config.threshold:g}: too few "
-            "to split; lower min_positives or import more data"
+            f"{len(dataset.user_ids)} users have at least {config.min_positives} ratings >= {config.threshold:g}: "
+            "too few to split; lower min_positives or import more data"
         )
     if len(dataset.item_ids) <= config.train.horizon:
         raise DataError(
-            f"{len(dataset.item_ids)} items are too few for {config.train.horizon} steps; lower train.horizon or import more"
+            f"{len(dataset.item_ids)} items are too few for {config.train.horizon} steps; "
+            "lower train.horizon or import more"
         )
     return dataset, split
 
@@ -130,7 +131,8 @@ def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] |
     dataset, split = prepare(workspace, config)
     if dataset.digest != checkpoint.lineage["dataset"]["digest"]:
         raise CheckpointError(
-            f"{workspace.checkpoint} was trained on other data than {workspace.dataset} holds; run embed and train again"
+            f"{workspace.checkpoint} was trained on other data than {workspace.dataset} holds; "
+            "run embed and train again"
         )
     vectors = embedding_store.load_embeddings(workspace.embedding_file, _embedding_key(dataset, split, config))
     share_cores()

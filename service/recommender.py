@@ -213,12 +213,12 @@ def _reasons(engine: Engine, state: UserState, standing: Standing, number: int) 
     known = np.array([engine.catalogue.knows(int(item)) for item in state.transitions["item"]], dtype=bool)
     surprise = state.transitions["reward"][known] - popularity[shown] - features[shown] @ standing.start
     parts = (features[shown] @ row) * surprise
-    for index in np.argsort(-np.abs(parts))[:_REASONS]:
-        reasons.append(
-            {
-                "kind": "transition",
-                "contribution": round(float(parts[index]), 6),
-                "item_id": engine.catalogue.item_id(int(shown[index])),
-            }
-        )
+    reasons += [
+        {
+            "kind": "transition",
+            "contribution": round(float(parts[index]), 6),
+            "item_id": engine.catalogue.item_id(int(shown[index])),
+        }
+        for index in np.argsort(-np.abs(parts))[:_REASONS]
+    ]
     return reasons

@@ -1,4 +1,4 @@
-"""Running the service in this process, until SIGTERM or Ctrl+C; `python -m service.server` takes METARL_ variables alone."""
+"""Running the service in this process, until SIGTERM or Ctrl+C; `python -m service.server` takes METARL_ variables."""
 
 from __future__ import annotations
 

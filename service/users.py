@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metarl_rec.errors import DataError
 from metarl_rec.kernels import policy_kl, score_items
@@ -108,7 +109,7 @@ def _description(engine: Engine, user_id: str, state: UserState) -> dict[str, An
     }
 
 
-def _kl(engine: Engine, state: UserState, weights: np.ndarray, start: np.ndarray) -> float:
+def _kl(engine: Engine, state: UserState, weights: NDArray[np.float32], start: NDArray[np.float32]) -> float:
     """Returns KL(personal policy || starting point) over the items that the user may still be shown, nats."""
     catalogue = engine.catalogue
     rest = catalogue.available.copy()

@@ -1,4 +1,4 @@
-"""Running every kernel once before the service is ready: compiled or loaded from the cache, the first user waits for none."""
+"""Running every kernel once before the service is ready, compiled or loaded from the cache."""
 
 from __future__ import annotations
 

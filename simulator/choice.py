@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ class LogisticResponse:
 
 
 def fit_logistic_response(
-    popularity: NDArray[np.floating], taste: NDArray[np.floating], rewards: NDArray[np.uint8], ridge: float = 1e-3
+    popularity: NDArray[Any], taste: NDArray[Any], rewards: NDArray[np.uint8], ridge: float = 1e-3
 ) -> LogisticResponse:
     """Returns the maximum-likelihood response model, by Newton's method.
 
@@ -58,7 +59,8 @@ def fit_logistic_response(
     Raises:
         SimulatorError: shapes do not fit, or all rewards are the same.
 
-    Reference: McCullagh & Nelder, "Generalized Linear Models", 1989, section 4.4 (iteratively reweighted least squares).
+    Reference: McCullagh & Nelder, "Generalized Linear Models", 1989, section 4.4 (iteratively reweighted least
+        squares).
     """
     if taste.shape != rewards.shape or popularity.shape != taste.shape[1:]:
         raise SimulatorError(

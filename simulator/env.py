@@ -19,9 +19,9 @@ class BatchEnv:
     """Plays users of a population; an item is never shown twice to a user.
 
     Two forms. In "bandit" every step is an episode of its own: every step ends `terminated`, and nothing is discounted;
-    the user and what was shown go on. In "session", `horizon` steps make an episode whose rewards are discounted; an end
-    by the horizon is `truncated`, because the user would have gone on, and an end because fewer than k candidates are
-    left is `terminated`. After either end the user goes on with a new episode, as long as there are candidates.
+    the user and what was shown go on. In "session", `horizon` steps make an episode whose rewards are discounted; an
+    end by the horizon is `truncated`, because the user would have gone on, and an end because fewer than k candidates
+    are left is `terminated`. After either end the user goes on with a new episode, as long as there are candidates.
 
     Whether a user likes an item is one draw keyed by (seed, user, item): it does not depend on when, at which position
     or after what the item is shown, and logged users answer exactly as their log does.

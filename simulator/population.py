@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -156,7 +156,7 @@ def fit_latent_factor_users(
     rewards: NDArray[np.uint8],
     features: NDArray[np.float32],
     popularity: NDArray[np.float32],
-    user_weights: NDArray[np.floating],
+    user_weights: NDArray[Any],
     n_users: int,
     seed: int,
 ) -> LatentFactorUsers:

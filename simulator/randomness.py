@@ -2,8 +2,9 @@
 
 A batch draws what single users draw, and what one user does never changes another user's numbers.
 
-Reference: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011 (counter-based generators); the mixer is
-    splitmix64's finalizer, Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014, fig. 10.
+Reference: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011 (counter-based generators); the mixer
+    is splitmix64's finalizer, Steele, Lea & Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014,
+    fig. 10.
 """
 
 from __future__ import annotations
@@ -52,4 +53,5 @@ def normals(seed: int, purpose: str, *keys: Tensor) -> Tensor:
     """Returns standard normal numbers float64, by the inverse distribution function; arguments as in `uniforms`."""
     # Half a step in from both ends, so that the quantile is finite.
     centred = uniforms(seed, purpose, *keys) + 0.5 / float(1 << _MANTISSA_BITS)
-    return torch.special.ndtri(centred.clamp(max=1 - 2.0**-53))
+    quantiles: Tensor = torch.special.ndtri(centred.clamp(max=1 - 2.0**-53))
+    return quantiles

@@ -79,10 +79,8 @@ def embed(
 
         settings = configuration(config, _with_model(set_, embedding_model), seed)
         with bar(f"embedding ({settings.embedding.model})", 1) as progress:
-            vectors = pipeline.embed(
-                Workspace(workdir), settings, lambda done, total: progress.update(0, completed=done, total=total)
-            )
-            progress.update(0, completed=progress.tasks[0].total)
+            vectors = pipeline.embed(Workspace(workdir), settings, progress.show)
+            progress.finish()
         console.print(f"{vectors.shape[0]:,} items x {vectors.shape[1]} -> {Workspace(workdir).embedding_file}")
 
 
@@ -113,7 +111,7 @@ def train(
 
             def show(state: Progress) -> None:
                 note = f"{state.latest.before:.2f} -> {state.latest.after:.2f}"
-                progress.update(0, completed=state.iteration, note=note)
+                progress.show(state.iteration, note=note)
 
             checkpoint, result = pipeline.train(Workspace(workdir), settings, resume=resume, on_progress=show)
         console.print(
@@ -146,14 +144,12 @@ def evaluate(
             if config or set_ or seed is not None or embedding_model:
                 raise ConfigError("a stored checkpoint is judged under its own settings; give --splits to change them")
             with bar("evaluation", len(POLICIES)) as progress:
-                episodes = pipeline.evaluate_checkpoint(
-                    workspace, lambda name: progress.update(0, advance=1, note=name)
-                )
+                episodes = pipeline.evaluate_checkpoint(workspace, progress.advance)
         else:
             settings = configuration(config, _with_model(set_, embedding_model), seed)
             with bar(f"{splits} splits: train and evaluate", splits) as progress:
                 episodes = pipeline.evaluate_splits(
-                    workspace, settings, splits, lambda number, *_: progress.update(0, completed=number + 1)
+                    workspace, settings, splits, lambda number, *_: progress.show(number + 1)
                 )
         show_report(workspace, episodes)
 

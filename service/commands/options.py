@@ -10,12 +10,20 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from metarl_rec.config import RunConfig, load_config
 from metarl_rec.errors import MetarlError
 
-__all__ = ["ConfigFile", "Debug", "Seed", "Set", "Workdir", "bar", "configuration", "console", "friendly_errors"]
+__all__ = ["Bar", "ConfigFile", "Debug", "Seed", "Set", "Workdir", "bar", "configuration", "console", "friendly_errors"]
 
 console = Console()
 
@@ -59,9 +67,30 @@ def friendly_errors(debug: bool) -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
+class Bar:
+    """A progress bar with one task and a note behind it."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def show(self, done: int, total: int | None = None, note: str = "") -> None:
+        """Moves the bar to `done`; a new total replaces the old one."""
+        self._progress.update(self._task, completed=done, total=total, note=note)
+
+    def advance(self, note: str = "") -> None:
+        """Moves the bar by one."""
+        self._progress.update(self._task, advance=1, note=note)
+
+    def finish(self) -> None:
+        """Moves the bar to its end."""
+        task = self._progress.tasks[0]
+        self._progress.update(self._task, completed=task.total)
+
+
 @contextmanager
-def bar(description: str, total: int) -> Iterator[Progress]:
-    """A progress bar with one task; `progress.update(0, ...)` moves it."""
+def bar(description: str, total: int) -> Iterator[Bar]:
+    """Shows a progress bar for as long as the block runs."""
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -71,5 +100,4 @@ def bar(description: str, total: int) -> Iterator[Progress]:
         TextColumn("[dim]{task.fields[note]}"),
         console=console,
     ) as progress:
-        progress.add_task(description, total=total, note="")
-        yield progress
+        yield Bar(progress, progress.add_task(description, total=total, note=""))

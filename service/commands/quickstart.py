@@ -6,7 +6,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -82,23 +81,22 @@ def _make(workspace: Workspace, settings: RunConfig) -> None:
         f"{len(split.train)} meta-train, {len(split.validation)} meta-validation, {len(split.test)} meta-test"
     )
     with bar(f"[bold]2[/] item embeddings ({settings.embedding.model})", 1) as progress:
-        pipeline.embed(workspace, settings, lambda done, total: progress.update(0, completed=done, total=total))
-        progress.update(0, completed=progress.tasks[0].total)
+        pipeline.embed(workspace, settings, progress.show)
+        progress.finish()
     console.print("[bold]3-4[/] user tasks and meta-training; validation reward before -> after adaptation:")
     with bar(f"  {settings.train.algorithm}", settings.train.iterations) as progress:
 
         def show(state: Progress) -> None:
             note = f"{state.latest.before:.2f} -> {state.latest.after:.2f}"
-            progress.update(0, completed=state.iteration, note=note)
+            progress.show(state.iteration, note=note)
 
         checkpoint, result = pipeline.train(workspace, settings, on_progress=show)
     console.print(
-        f"  policy {checkpoint.version}: validation reward {result.best.before:.2f} before, {result.best.after:.2f} after"
+        f"  policy {checkpoint.version}: "
+        f"validation reward {result.best.before:.2f} before, {result.best.after:.2f} after"
     )
     with bar("[bold]5[/] evaluation on meta-test users", len(POLICIES)) as progress:
-        episodes: Episodes = pipeline.evaluate_checkpoint(
-            workspace, lambda name: progress.update(0, advance=1, note=name)
-        )
+        episodes: Episodes = pipeline.evaluate_checkpoint(workspace, progress.advance)
     show_report(workspace, episodes)
     write_stamp(workspace, settings.model_dump_json())
     console.print(f"stages 1-5 took {time.monotonic() - started:.0f} s")

@@ -1,4 +1,4 @@
-"""The binary form of a user's state and of an impression: fixed layouts, version and checksum, about 40 bytes a transition.
+"""The binary form of a user's state and of an impression: fixed layouts, with version and checksum.
 
     state:  header | attributes (JSON) | transitions | slates | seen items | weights
     header: magic 2, codec 1, flags 1, nonce 8 | crc32 4 | policy version 8, life 8, times 2 x 4, lengths 5 x 4

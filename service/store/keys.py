@@ -1,4 +1,4 @@
-"""Redis keys. Ids reach Redis only hashed; what belongs to one user shares one hash tag, so one script may touch it all.
+"""Redis keys. Ids reach Redis only hashed; what belongs to one user shares a hash tag, so one script may touch it.
 
 metarl:{TENANT:BUCKET}:u:USER      a user's state (codec.py)
 metarl:{TENANT:BUCKET}:e:USER      event ids that were applied

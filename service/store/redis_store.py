@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from service.store.keys import ItemKeys, UserKeys
 __all__ = ["ItemChanges", "RedisStore", "Snapshot", "StoreUnavailable"]
 
 T = TypeVar("T")
+Arg = bytes | str | int
 _REGISTER_CHUNK = 1000
 
 
@@ -132,7 +132,7 @@ class RedisStore:
             StoreUnavailable: Redis is away; whether the write happened is unknown.
         """
         settings = self._settings
-        args = [expected_head, state, settings.state_ttl_s, events, settings.event_window_s]
+        args: list[Arg] = [expected_head, state, settings.state_ttl_s, events, settings.event_window_s]
         return bool(
             await self._guarded(
                 "commit", lambda: self._commit(keys=[keys.state, keys.events], args=args), repeatable=False
@@ -149,25 +149,29 @@ class RedisStore:
         """Stores a served slate; returns False where the id is taken."""
         now, ttl = int(time.time()), self._settings.impression_ttl_s
         names = [keys.impression(recommendation_id), keys.impressions]
-        args = [data, ttl, now, now + ttl]
+        args: list[Arg] = [data, ttl, now, now + ttl]
         return bool(
             await self._guarded("put_impression", lambda: self._put_impression(keys=names, args=args), repeatable=False)
         )
 
     async def register_items(self, item_ids: Sequence[str]) -> list[int]:
         """Returns the number of every item id, giving new ids the next numbers in order."""
-        names, numbers = [self._items.numbers, self._items.next_number], []
+        names = [self._items.numbers, self._items.next_number]
+        numbers: list[int] = []
         for start in range(0, len(item_ids), _REGISTER_CHUNK):
-            chunk = list(item_ids[start : start + _REGISTER_CHUNK])
-            found = await self._guarded("register", lambda c=chunk: self._register(keys=names, args=c), repeatable=True)
-            numbers += [int(number) for number in found]
+            chunk: list[Arg] = list(item_ids[start : start + _REGISTER_CHUNK])
+            numbers += await self._register_chunk(names, chunk)
         return numbers
+
+    async def _register_chunk(self, names: list[str], chunk: list[Arg]) -> list[int]:
+        found = await self._guarded("register", lambda: self._register(keys=names, args=chunk), repeatable=True)
+        return [int(number) for number in found]
 
     async def put_item(self, item_id: str, record: bytes) -> tuple[int, int]:
         """Stores an item's record; returns its number and the change counter."""
         keys = self._items
         names = [keys.numbers, keys.next_number, keys.records, keys.changes, keys.log]
-        args = [item_id, record]
+        args: list[Arg] = [item_id, record]
         number, change = await self._guarded(
             "put_item", lambda: self._put_item(keys=names, args=args), repeatable=False
         )
@@ -179,8 +183,8 @@ class RedisStore:
         async def call() -> ItemChanges:
             # The counter is read first: a change in between is then read twice rather than missed.
             changes = int(await self._client.get(self._items.changes) or 0)
-            numbers = await self._client.zrangebyscore(self._items.log, f"({since}", "+inf")
-            records = await self._client.hmget(self._items.records, numbers) if numbers else []
+            numbers: list[Any] = list(await self._client.zrangebyscore(self._items.log, f"({since}", "+inf"))
+            records: list[Any] = list(await self._client.hmget(self._items.records, numbers)) if numbers else []
             pairs = zip(numbers, records, strict=True)
             return ItemChanges(changes, [(int(number), record) for number, record in pairs if record is not None])
 
@@ -199,7 +203,7 @@ class RedisStore:
         for attempt in (0, 1):
             try:
                 result = await call()
-            except (RedisTimeoutError, asyncio.TimeoutError):
+            except (TimeoutError, RedisTimeoutError):
                 kind = "timeout"
             except (RedisConnectionError, OSError):
                 kind = "connection"

@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["COMMIT", "ERASE", "PUT_IMPRESSION", "PUT_ITEM", "REGISTER_ITEMS"]
 
 COMMIT = """
--- KEYS: state, events. ARGV: expected head, state, state ttl, events, events ttl. Returns 1, or 0 where somebody was faster.
+-- KEYS: state, events. ARGV: expected head, state, state ttl, events, events ttl.
+-- Returns 1, or 0 where somebody was faster.
 if redis.call('GETRANGE', KEYS[1], 0, 11) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 if ARGV[4] ~= '' then redis.call('SET', KEYS[2], ARGV[4], 'EX', ARGV[5]) end

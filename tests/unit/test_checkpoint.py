@@ -103,9 +103,9 @@ def test_load_foreign_manifest_is_refused(checkpoint: Checkpoint, tmp_path: Path
 def test_save_bad_tensor_names_it_with_expected_and_found(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"tensor popularity: expected float32 \[5\], found float32 \[4\]"):
         save_checkpoint(replace(checkpoint, popularity=checkpoint.popularity[:4]), tmp_path)
+    features = checkpoint.features.copy()
+    features[0, 0] = np.nan
     with pytest.raises(CheckpointError, match="tensor features: expected finite values, found 1 others"):
-        features = checkpoint.features.copy()
-        features[0, 0] = np.nan
         save_checkpoint(replace(checkpoint, features=features), tmp_path)
 
 

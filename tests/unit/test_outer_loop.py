@@ -86,7 +86,7 @@ def test_reptile_update_one_inner_step_moves_along_the_sgd_direction() -> None:
     # Reptile with one step is SGD on the tasks' mean loss only where all tasks share a step size.
     one = TaskBatch(
         SupportBatch(**{
-            name: getattr(batch.support, name) if name in ("features", "popularity") else getattr(batch.support, name)[:1]
+            name: getattr(batch.support, name)[: None if name in ("features", "popularity") else 1]
             for name in SupportBatch.__slots__
         }),
         batch.shift[:1], batch.rewards[:1], batch.query[:1],
