@@ -62,7 +62,7 @@ def load(directory: Path) -> Dataset:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version, name, digest = manifest["format"], manifest["name"], manifest["digest"]
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; import the data set again") from error
+        raise DataError(f"{path} does not exist; run `metarl-rec import` first (ml-100k is bundled)") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not the manifest of a data set; import the data set again") from error
     if version != _FORMAT:
