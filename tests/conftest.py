@@ -1,0 +1,30 @@
+"""Fixtures of the service's tests: a checkpoint on disk, and the real application with its embedded Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.running_service import Running, running
+from tests.service_checkpoint import write_checkpoint
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def checkpoint_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved synthetic checkpoint; tests must not change it."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture
+async def app(checkpoint_dir: Path, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Running]:
+    """The application with an embedded Redis of its own."""
+    async with running(checkpoint_dir, tmp_path / "service") as service:
+        yield service
