@@ -39,15 +39,15 @@ class AdamState:
         )
 
     def update(
-        self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor], rate: float
+        self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor], rates: Mapping[str, float]
     ) -> tuple[dict[str, Tensor], AdamState]:
-        """Returns the parameters and the state after one update with learning rate `rate`."""
+        """Returns the parameters and the state after one update with a learning rate for each parameter."""
         steps = self.steps + 1
         first = {name: _BETA1 * self.first[name] + (1 - _BETA1) * gradients[name] for name in parameters}
         second = {name: _BETA2 * self.second[name] + (1 - _BETA2) * gradients[name].square() for name in parameters}
         moved = {
             name: tensor
-            - rate * first[name] / (1 - _BETA1**steps) / ((second[name] / (1 - _BETA2**steps)).sqrt() + _EPSILON)
+            - rates[name] * first[name] / (1 - _BETA1**steps) / ((second[name] / (1 - _BETA2**steps)).sqrt() + _EPSILON)
             for name, tensor in parameters.items()
         }
         return moved, AdamState(first, second, steps)

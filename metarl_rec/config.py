@@ -42,6 +42,8 @@ class TrainConfig(_Frozen):
         algorithm: maml (exact second order), fomaml or reptile.
         iterations: outer updates.
         learning_rate: Adam's, decaying to a tenth by a cosine; maml and fomaml.
+        initialization_rate: Adam's for the initialization, with the same decay: its D coordinates are easily
+            over-fitted on a few hundred users, the dozen scalars are not.
         reptile_rate: outer step at the start, decaying linearly to zero; reptile.
         horizon: steps T of a roll-out.
         folds: parts of the meta-train users for cross-fitting, >= 2.
@@ -57,6 +59,7 @@ class TrainConfig(_Frozen):
     algorithm: Literal["maml", "fomaml", "reptile"] = "maml"
     iterations: int = Field(default=80, ge=0, le=100_000)
     learning_rate: float = Field(default=0.02, gt=0, le=1)
+    initialization_rate: float = Field(default=0.001, ge=0, le=1)
     reptile_rate: float = Field(default=0.1, gt=0, le=1)
     horizon: int = Field(default=40, ge=1, le=1000)
     folds: int = Field(default=8, ge=2, le=64)

@@ -130,8 +130,10 @@ def _update(problem: Problem, config: RunConfig, state: TrainingState) -> tuple[
         temperature=settings.outer_temperature,
         value_coef=settings.outer_value_coef,
     )
-    rate = settings.learning_rate * (0.55 + 0.45 * math.cos(math.pi * done))
-    tensors, adam = state.adam.update(state.meta.tensors(), gradients, rate)
+    decay = 0.55 + 0.45 * math.cos(math.pi * done)
+    rates = {name: settings.learning_rate * decay for name in gradients}
+    rates["initialization"] = settings.initialization_rate * decay
+    tensors, adam = state.adam.update(state.meta.tensors(), gradients, rates)
     return replace(state, meta=MetaParams(**tensors), adam=adam, iteration=state.iteration + 1), loss
 
 

@@ -82,13 +82,12 @@ async def recommend(engine: Engine, request: RecommendationRequest) -> Answer:
             body=json.dumps(body).encode() if request.recommendation_id else b"",
         )
         try:
-            stored = await engine.store.put_impression(keys, recommendation_id, encode_impression(impression))
+            if not await engine.store.put_impression(keys, recommendation_id, encode_impression(impression)):
+                # Somebody asked the same a moment ago: theirs is the slate that counts.
+                stored = await engine.store.read(keys, [recommendation_id])
+                return _replay(engine, stored.impressions[0], digest)
         except StoreUnavailable:
             degraded = "impression"
-        else:
-            if not stored:
-                # Somebody asked the same a moment ago: theirs is the slate that counts.
-                return _replay(engine, (await engine.store.read(keys, [recommendation_id])).impressions[0], digest)
     status = "cold" if standing.status == "cold" else "adapted"
     if degraded is not None:
         body |= {"degraded": degraded, "ope_eligible": False}
