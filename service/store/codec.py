@@ -4,7 +4,7 @@
     header: magic 2, codec 1, flags 1, nonce 8 | crc32 4 | policy version 8, life 8, times 2 x 4, lengths 5 x 4
 
 The nonce is drawn anew by every write, so "nothing happened in between" is one comparison of the first twelve bytes,
-also across a deletion and a new life. The checksum covers everything behind it.
+also across a deletion and a new life. The checksum covers everything but itself.
 """
 
 from __future__ import annotations
@@ -174,7 +174,11 @@ def encode_state(state: UserState) -> bytes:
         ]
     )
     head = _HEAD.pack(MAGIC, CODEC, flags, secrets.token_bytes(8))
-    return head + struct.pack("<I", zlib.crc32(body)) + body
+    return head + _checksum(head, body) + body
+
+
+def _checksum(head: bytes, body: bytes) -> bytes:
+    return struct.pack("<I", zlib.crc32(body, zlib.crc32(head)))
 
 
 def decode_state(data: bytes) -> UserState:
@@ -191,8 +195,9 @@ def decode_state(data: bytes) -> UserState:
     if codec != CODEC:
         raise StateError("codec")
     body = data[HEAD_BYTES + 4 :]
-    if zlib.crc32(body) != struct.unpack_from("<I", data, HEAD_BYTES)[0]:
+    if _checksum(data[:HEAD_BYTES], body) != data[HEAD_BYTES : HEAD_BYTES + 4]:
         raise StateError("checksum")
+    # Lengths and JSON need no checks of their own: the checksum says that this codec wrote them.
     version, life, created, updated, dropped, n_attributes, n_transitions, n_slates, n_seen = _BODY.unpack_from(body)
     at = _BODY.size
     attributes = json.loads(body[at : at + n_attributes]) if n_attributes else {}
@@ -237,7 +242,8 @@ def encode_impression(impression: Impression) -> bytes:
         impression.seen, impression.expires, len(impression.items),
     )  # fmt: skip
     items = np.array(impression.items, "<u4").tobytes()
-    return head + items + np.array(impression.log_propensities, "<f4").tobytes() + impression.body
+    body = items + np.array(impression.log_propensities, "<f4").tobytes() + impression.body
+    return head + _checksum(head, body) + body
 
 
 def decode_impression(data: bytes) -> Impression:
@@ -246,14 +252,16 @@ def decode_impression(data: bytes) -> Impression:
     Raises:
         StateError: the bytes are something else.
     """
-    if len(data) < _IMPRESSION.size:
+    if len(data) < _IMPRESSION.size + 4:
         raise StateError("truncated")
     magic, codec, usable, life, request, seen, expires, length = _IMPRESSION.unpack_from(data)
-    if magic != MAGIC or codec != CODEC:
+    if magic != MAGIC:
         raise StateError("foreign")
-    at = _IMPRESSION.size
-    if len(data) < at + 8 * length:
-        raise StateError("truncated")
+    if codec != CODEC:
+        raise StateError("codec")
+    at = _IMPRESSION.size + 4
+    if _checksum(data[: _IMPRESSION.size], data[at:]) != data[_IMPRESSION.size : at]:
+        raise StateError("checksum")
     return Impression(
         life=life,
         request=request,

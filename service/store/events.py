@@ -43,5 +43,5 @@ class EventLog:
     def with_event(self, event: bytes, content: bytes, now: int, *, window_s: int, window_size: int) -> EventLog:
         """Returns the record with one more event, without those that have left the window."""
         entry = np.array([(event, content, now)], _ENTRY)
-        kept = self.entries[self.entries["time"] + window_s > now] if len(self.entries) else self.entries
+        kept = self.entries[self.entries["time"] > now - window_s] if len(self.entries) else self.entries
         return EventLog(np.concatenate([kept, entry])[-window_size:])
