@@ -51,13 +51,14 @@ def support_of(state: UserState, catalogue: LiveCatalogue) -> Support:
     rest = catalogue.available.copy()
     rest[seen[seen < len(rest)]] = False
     rest[touched] = False
+    on_offer = catalogue.available[touched]
     allowed = np.zeros((len(items), len(touched)), bool)
     for j, slate in enumerate(slates):
         if not usable[j] or slate is None:
             continue
         position = int(rows["position"][j])
         gone = {int(item) for item in seen[common : lengths[j]]} | set(slate.items[:position])
-        allowed[j] = [int(item) not in gone for item in touched]
+        allowed[j] = on_offer & np.array([int(item) not in gone for item in touched], bool)
         # An item taken off the list since, or seen through another event in between, was still a candidate then.
         own = touched == items[j]
         usable[j] = bool(own.any())
