@@ -35,7 +35,7 @@ unixsocket {socket}
 unixsocketperm 700
 dir {directory}
 pidfile {pidfile}
-logfile {directory}/redis.log
+logfile {log}
 daemonize no
 appendonly yes
 appendfsync always
@@ -141,9 +141,9 @@ class EmbeddedRedis:
 
     async def _launch(self) -> None:
         config = self._directory / "redis.conf"
-        config.write_text(
-            _CONFIG.format(socket=self.socket, directory=self._directory, pidfile=self._pidfile), encoding="utf-8"
-        )
+        paths = {"directory": self._directory, "log": self._directory / "redis.log", "pidfile": self._pidfile}
+        quoted = {name: _quoted(path) for name, path in {**paths, "socket": self.socket}.items()}
+        config.write_bytes(os.fsencode(_CONFIG.format(**quoted)))
         self.socket.unlink(missing_ok=True)
         # Its own session: Ctrl+C in a terminal reaches the service alone, which then stops Redis in order.
         self._process = subprocess.Popen(
@@ -221,6 +221,11 @@ class EmbeddedRedis:
         except subprocess.TimeoutExpired:
             process.kill()
             await asyncio.to_thread(process.wait)
+
+
+def _quoted(path: Path) -> str:
+    """Returns a path as one word of a Redis configuration, blanks and quotes included."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _stop(pid: int) -> None:
