@@ -48,3 +48,7 @@ def _root(
 def main() -> None:
     """Runs the command line."""
     app()
+
+
+if __name__ == "__main__":
+    main()
