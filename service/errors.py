@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from metarl_rec.errors import DataError, UnknownAttributeError
 from service.schemas import Candidate, Event, EventBatch, Exploration, ItemBody, RecommendationRequest, UserBody
 
-__all__ = ["ApiError", "invalid_body", "problem", "unavailable"]
+__all__ = ["ApiError", "invalid_attributes", "invalid_body", "problem", "unavailable"]
 
 _TITLES = {
     400: "Bad request",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     413: "Body too large",
     415: "Unsupported encoding",
@@ -73,8 +75,20 @@ def invalid_body(error: ValidationError) -> ApiError:
     if first["type"] == "json_invalid":
         return ApiError(422, "invalid_json", "the body is not valid JSON; send one JSON object in UTF-8")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    message = "unknown field; see /docs for the fields" if first["type"] == "extra_forbidden" else first["msg"]
+    message = (
+        "unknown field; see /docs for the fields"
+        if first["type"] == "extra_forbidden"
+        else first["msg"].removeprefix("Value error, ")
+    )
     return ApiError(422, "invalid_field", f"{where or 'body'}: {message}{more}")
+
+
+def invalid_attributes(field: str, error: DataError) -> ApiError:
+    """Returns the 422 of attributes that the checkpoint does not take; an unknown name is the client's own text."""
+    if isinstance(error, UnknownAttributeError):
+        known = ", ".join(error.known) or "none"
+        return ApiError(422, "invalid_field", f"{field}: unknown attribute; this checkpoint declares {known}")
+    return ApiError(422, "invalid_field", f"{field}: {error}")
 
 
 def _is_noise(part: str) -> bool:

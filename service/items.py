@@ -7,7 +7,7 @@ from typing import Any
 from metarl_rec.errors import DataError
 from service.catalogue import item_record
 from service.engine import Engine
-from service.errors import ApiError, unavailable
+from service.errors import ApiError, invalid_attributes, unavailable
 from service.schemas import ItemBody
 from service.store.redis_store import StoreUnavailable
 
@@ -23,7 +23,7 @@ async def put_item(engine: Engine, item_id: str, body: ItemBody) -> dict[str, An
     try:
         engine.checkpoint.item_attributes.encode(body.attributes)
     except DataError as error:
-        raise ApiError(422, "invalid_field", f"attributes: {error}") from None
+        raise invalid_attributes("attributes", error) from None
     record = item_record(item_id, body.attributes, body.available)
     try:
         if not engine.synced:

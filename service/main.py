@@ -68,6 +68,7 @@ def create_app(settings: Settings) -> ASGIApp:
         app.include_router(module.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _internal_error)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return Boundary(app, settings, metrics)
 
@@ -145,6 +146,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
         error.status_code, "the request cannot be served"
     )
     return problem(error.status_code, code, detail, request.state.request_id, error.headers)
+
+
+async def _internal_error(request: Request, error: Exception) -> Response:
+    detail = "something went wrong on our side; the request id finds it in the log"
+    return problem(500, "internal", detail, request.state.request_id)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

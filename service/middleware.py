@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import secrets
 import time
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import problem
+from service.errors import ApiError, problem
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -21,10 +23,6 @@ _log = logging.getLogger("metarl.http")
 BATCH_ROUTES = ("/v1/feedback", "/v1/recommendations")
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-
-
-class _TooLarge(Exception):
-    pass
 
 
 class Boundary:
@@ -68,9 +66,6 @@ class Boundary:
                 await refusal(scope, receive, tell)
                 return
             await self._app(scope, self._limited(scope, receive), tell)
-        except _TooLarge:
-            if not begun:
-                await self._too_large(scope, request_id)(scope, receive, tell)
         except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer
             _log.exception("unhandled error", extra={"request_id": request_id})
             if not begun:
@@ -99,23 +94,40 @@ class Boundary:
             return problem(415, "unsupported_encoding", "send the body without content-encoding", request_id)
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or len(length) > 18 or int(length) > self._limit(scope):
-            return self._too_large(scope, request_id)
+            error = self._too_large(scope)
+            return problem(error.status, error.code, error.detail, request_id, error.headers)
+        path = _routed_path(scope)
+        if path is None:
+            self._metrics.rejected.labels("path").inc()
+            return problem(400, "invalid_path", "the path must be percent-encoded UTF-8", request_id)
+        scope["path"] = path
         return None
 
-    def _too_large(self, scope: Scope, request_id: str) -> Any:
+    def _too_large(self, scope: Scope) -> ApiError:
         self._metrics.rejected.labels("body_too_large").inc()
         detail = f"the body may have {self._limit(scope)} bytes; send less, or in several calls"
-        return problem(413, "body_too_large", detail, request_id, {"Connection": "close"})
+        return ApiError(413, "body_too_large", detail, {"Connection": "close"})
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        left = self._limit(scope)
+        """Returns `receive` under the limits; what exceeds them is raised inside the application, which answers it."""
+        left, complete = self._limit(scope), False
+        deadline = asyncio.get_running_loop().time() + self._settings.body_timeout_s
 
         async def take() -> Message:
-            nonlocal left
-            message = await receive()
+            nonlocal left, complete
+            if complete:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                self._metrics.rejected.labels("body_timeout").inc()
+                detail = "the body did not arrive in time; send it without pauses"
+                raise ApiError(408, "body_timeout", detail, {"Connection": "close"}) from None
             left -= len(message.get("body", b""))
+            complete = not message.get("more_body", False)
             if left < 0:
-                raise _TooLarge
+                raise self._too_large(scope)
             return message
 
         return take
@@ -133,6 +145,22 @@ class Boundary:
                 "duration_ms": round(1000 * seconds, 3),
             },
         )  # fmt: skip
+
+
+def _routed_path(scope: Scope) -> str | None:
+    """Returns the path to route by: decoded segment by segment, with a slash inside a segment still as %2F.
+
+    So an id may hold any character and never reaches into the path's structure; `body.path_id` undoes the rest. None
+    where the path is not UTF-8: a lenient decoder would give different ids the same replacement characters.
+    """
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    if b"%" not in raw:
+        return str(scope["path"])
+    try:
+        segments = [unquote_to_bytes(segment).decode() for segment in raw.split(b"/")]
+    except UnicodeDecodeError:
+        return None
+    return "/".join(segment.replace("%", "%25").replace("/", "%2F") for segment in segments)
 
 
 def _request_id(given: bytes | None) -> str:

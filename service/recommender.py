@@ -15,7 +15,7 @@ from metarl_rec.errors import DataError
 from metarl_rec.kernels import score_items
 from metarl_rec.slates import greedy_slate, sample_slate
 from service.engine import Engine, Standing
-from service.errors import ApiError
+from service.errors import ApiError, invalid_attributes
 from service.schemas import RecommendationRequest
 from service.store.codec import Impression, StateError, UserState, decode_impression, encode_impression
 from service.store.keys import UserKeys, new_recommendation_id
@@ -64,7 +64,7 @@ async def recommend(engine: Engine, request: RecommendationRequest) -> Answer:
     try:
         standing = engine.standing(state, request.user_attributes)
     except DataError as error:
-        raise ApiError(422, "invalid_field", f"user_attributes: {error}") from None
+        raise invalid_attributes("user_attributes", error) from None
     if standing.status == "pending":
         degraded = degraded or "adaptation"
     mask, ignored = _candidates(engine, state, request)

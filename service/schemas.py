@@ -31,12 +31,12 @@ def check_id(value: str) -> str:
     """Returns an id that is fit to be one.
 
     Raises:
-        ValueError: it is empty or too long, or holds control characters, surrogates or unassigned code points.
+        ValueError: it is empty or too long, or holds control characters or surrogates.
     """
     if not 1 <= len(value) <= 256:
         raise ValueError("must have 1 to 256 characters")
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Cn") for character in value):
-        raise ValueError("must not contain control characters or unassigned code points")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+        raise ValueError("must not contain control characters or surrogates")
     return value
 
 

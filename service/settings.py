@@ -44,6 +44,7 @@ class Settings(BaseSettings):
         max_body_bytes: limit of a request body.
         max_batch_body_bytes: limit of the body of events[] and of candidates.
         max_in_flight: requests at work at once; beyond that 429.
+        body_timeout_s: how long a body may take to arrive.
         shutdown_grace_s: how long a stop waits for requests at work.
         seed: of the sampler; None draws one from the operating system.
         log_level: debug, info, warning or error.
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=64 * 1024, ge=1024)
     max_batch_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_in_flight: int = Field(default=256, ge=1)
+    body_timeout_s: float = Field(default=5.0, gt=0, le=600)
     shutdown_grace_s: int = Field(default=20, ge=1)
     seed: int | None = Field(default=None, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from metarl_rec.errors import DataError
 from metarl_rec.kernels import policy_kl, score_items
 from service.engine import Engine
-from service.errors import ApiError, unavailable
+from service.errors import ApiError, invalid_attributes, unavailable
 from service.store.codec import UserState, encode_state, head_of
 from service.store.keys import UserKeys
 from service.store.redis_store import StoreUnavailable
@@ -53,7 +53,7 @@ async def put_user(engine: Engine, user_id: str, attributes: Mapping[str, Any]) 
     try:
         start = engine.checkpoint.starting_point(attributes)
     except DataError as error:
-        raise ApiError(422, "invalid_field", f"attributes: {error}") from None
+        raise invalid_attributes("attributes", error) from None
     keys = UserKeys.of(engine.settings.tenant, user_id)
     try:
         async with engine.lock(keys.user):

@@ -37,13 +37,13 @@ async def parse(request: Request, adapter: TypeAdapter[T]) -> T:
 
 
 def path_id(name: str, value: str) -> str:
-    """Returns an id from a path.
+    """Returns an id from a path that `Boundary` has prepared: only %2F and %25 are still encoded.
 
     Raises:
         ApiError: 422 where it is not fit to be one.
     """
     try:
-        return check_id(value)
+        return check_id(value.replace("%2F", "/").replace("%25", "%"))
     except ValueError as error:
         raise ApiError(422, "invalid_field", f"{name}: {error}") from None
 

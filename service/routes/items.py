@@ -18,9 +18,7 @@ router = APIRouter(tags=["items"])
 _BODY = TypeAdapter(ItemBody)
 
 
-@router.get(
-    "/v1/items/{item_id:path}", summary="An item", responses={200: {"model": ItemResponse}, **problems(404, 422)}
-)
+@router.get("/v1/items/{item_id}", summary="An item", responses={200: {"model": ItemResponse}, **problems(404, 422)})
 async def get_item(item_id: str, request: Request) -> Response:
     """Returns an item's attributes, availability and population value."""
     found = describe_item(engine_of(request), path_id("item_id", item_id))
@@ -28,7 +26,7 @@ async def get_item(item_id: str, request: Request) -> Response:
 
 
 @router.put(
-    "/v1/items/{item_id:path}",
+    "/v1/items/{item_id}",
     summary="Add or change an item",
     openapi_extra=takes(ItemBody),
     responses={200: {"model": ItemResponse}, **problems(413, 415, 422, 503)},

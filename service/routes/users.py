@@ -19,7 +19,7 @@ _BODY = TypeAdapter(UserBody)
 
 
 @router.get(
-    "/v1/users/{user_id:path}",
+    "/v1/users/{user_id}",
     summary="What is held of a user",
     responses={200: {"model": UserResponse}, **problems(404, 422, 503)},
 )
@@ -30,7 +30,7 @@ async def get_user(user_id: str, request: Request) -> Response:
 
 
 @router.put(
-    "/v1/users/{user_id:path}",
+    "/v1/users/{user_id}",
     summary="Set a user's attributes",
     openapi_extra=takes(UserBody),
     responses={200: {"model": UserResponse}, **problems(413, 415, 422, 503)},
@@ -43,7 +43,7 @@ async def put_user_attributes(user_id: str, request: Request) -> Response:
     )
 
 
-@router.delete("/v1/users/{user_id:path}", summary="Forget a user", status_code=204, responses=problems(422, 503))
+@router.delete("/v1/users/{user_id}", summary="Forget a user", status_code=204, responses=problems(422, 503))
 async def forget_user(user_id: str, request: Request) -> Response:
     """Deletes transitions, weights, attributes and impressions at once; repeating it is harmless."""
     await delete_user(engine_of(request), path_id("user_id", user_id))
