@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -64,6 +66,7 @@ def build_checkpoint(
         lineage={
             "config": config.model_dump(mode="json"),
             "dataset": {"name": problem.dataset.name, "digest": problem.dataset.digest},
+            "catalogue": {"items": len(problem.dataset.item_ids), "digest": _catalogue_digest(problem)},
             "users": {name: len(getattr(problem.split, name)) for name in ("train", "validation", "test")},
             "attribute_gain": float(meta.attribute_gain),
             "best_iteration": result.best_iteration,
@@ -78,6 +81,15 @@ def meta_params(checkpoint: Checkpoint, config: RunConfig) -> MetaParams:
     start = MetaParams.start(checkpoint.dim, checkpoint.inner, float(checkpoint.lineage["attribute_gain"]))
     tensors = start.tensors() | {"initialization": torch.from_numpy(checkpoint.initialization.copy())}
     return MetaParams(**tensors)
+
+
+def _catalogue_digest(problem: Problem) -> str:
+    """Returns sha256 over item ids, attributes and features: two catalogues with one digest score alike."""
+    items = list(zip(problem.dataset.item_ids, problem.dataset.item_attributes, strict=True))
+    digest = hashlib.sha256(json.dumps(items, sort_keys=True).encode())
+    digest.update(problem.space.features.tobytes())
+    digest.update(problem.space.popularity.tobytes())
+    return digest.hexdigest()
 
 
 def _kl_limit(problem: Problem, meta: MetaParams, inner: InnerParams, config: RunConfig) -> float:

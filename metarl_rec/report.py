@@ -112,20 +112,19 @@ def plot_curve(path: Path, episodes: Episodes, title: str) -> None:
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     total, gain = figure.subplots(1, 2)
-    reference, _ = curve(episodes, "popularity")
-    colours = [f"C{index}" for index in range(10)]
     for index, name in enumerate(name for name in episodes.rewards if name != "oracle"):
-        mean, error = curve(episodes, name)
+        mean, _ = curve(episodes, name)
         steps = np.arange(1, len(mean) + 1)
-        style: dict[str, Any] = {"color": colours[index % 10], "linewidth": 2.6 if name == ADAPTED else 1.3}
+        style: dict[str, Any] = {"color": f"C{index % 10}", "linewidth": 2.6 if name == ADAPTED else 1.3}
         total.plot(steps, mean, label=name, **style)
         if name not in ("random", "PPO from scratch"):
-            gain.plot(steps, mean - reference, **style)
-            gain.fill_between(
-                steps, mean - reference - error, mean - reference + error, color=style["color"], alpha=0.12
-            )
+            above, error = curve(episodes, name, against="popularity")
+            gain.plot(steps, above, **style)
+            gain.fill_between(steps, above - error, above + error, color=style["color"], alpha=0.12)
     total.set(xlabel="interactions", ylabel="hits, mean over users", title=title)
-    gain.set(xlabel="interactions", ylabel="hits above popularity (± standard error)", title="what adaptation adds")
+    gain.set(
+        xlabel="interactions", ylabel="hits above popularity, paired (± standard error)", title="what adaptation adds"
+    )
     total.legend(fontsize=8, frameon=False)
     for axes in (total, gain):
         axes.grid(alpha=0.25)

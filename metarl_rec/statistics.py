@@ -107,7 +107,15 @@ def compare(episodes: Episodes, policy: str, against: str, horizons: Sequence[in
     return Comparison(policy, against, means, errors, harmed)
 
 
-def curve(episodes: Episodes, policy: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns a policy's mean cumulated reward after each step [T] and its standard error [T], over users."""
-    values = _by_user(episodes, episodes.rewards[policy].astype(np.float64).cumsum(axis=1))
+def curve(
+    episodes: Episodes, policy: str, against: str | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns a policy's mean cumulated reward after each step [T] and its standard error [T], over users.
+
+    With `against`, mean and standard error are those of the paired difference to that policy.
+    """
+    rewards = episodes.rewards[policy].astype(np.float64)
+    if against is not None:
+        rewards = rewards - episodes.rewards[against]
+    values = _by_user(episodes, rewards.cumsum(axis=1))
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))

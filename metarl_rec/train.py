@@ -131,7 +131,7 @@ def _update(problem: Problem, config: RunConfig, state: TrainingState) -> tuple[
         value_coef=settings.outer_value_coef,
     )
     decay = 0.55 + 0.45 * math.cos(math.pi * done)
-    rates = {name: settings.learning_rate * decay for name in gradients}
+    rates = dict.fromkeys(gradients, settings.learning_rate * decay)
     rates["initialization"] = settings.initialization_rate * decay
     tensors, adam = state.adam.update(state.meta.tensors(), gradients, rates)
     return replace(state, meta=MetaParams(**tensors), adam=adam, iteration=state.iteration + 1), loss

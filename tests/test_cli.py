@@ -11,9 +11,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -128,11 +128,11 @@ def test_quickstart_serves_prints_three_commands_and_uses_its_cache(tmp_path: Pa
         answers = []
         for command in commands:
             words = shlex.split(command)
-            request = urllib.request.Request(
-                words[2], words[words.index("-d") + 1].encode(), {"content-type": "application/json"}
+            assert words[2].startswith(f"http://127.0.0.1:{port}/")
+            answer = httpx.post(
+                words[2], content=words[words.index("-d") + 1], headers={"content-type": "application/json"}
             )
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                answers.append(json.load(answer))
+            answers.append(answer.raise_for_status().json())
         assert answers[0]["user"]["status"] == "cold"
         assert answers[1]["applied"] == 3
         assert answers[2]["user"] == {**answers[2]["user"], "status": "adapted", "transitions": 3}

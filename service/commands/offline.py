@@ -161,7 +161,8 @@ def inspect(workdir: Workdir = DEFAULT_WORKDIR, debug: Debug = False) -> None:
 
         checkpoint = load_checkpoint(Workspace(workdir).checkpoint)
         console.print(f"policy version   {checkpoint.version}")
-        console.print(f"catalogue        {len(checkpoint.items):,} items, {checkpoint.dim} features")
+        digest = checkpoint.lineage.get("catalogue", {}).get("digest", "unknown")[:16]
+        console.print(f"catalogue        {len(checkpoint.items):,} items, {checkpoint.dim} features, digest {digest}")
         console.print(f"item attributes  {', '.join(checkpoint.item_attributes.names) or 'none'}")
         console.print(f"user attributes  {', '.join(checkpoint.user_attributes.names) or 'none'}")
         console.print("inner loop", checkpoint.inner.model_dump(mode="json"))

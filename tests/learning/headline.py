@@ -3,8 +3,8 @@
     metarl-rec import ml-100k && metarl-rec evaluate --splits 10
     python -m tests.learning.headline metarl-data/evaluation
 
-Copies evaluation.json (raw rewards of every episode, seeds, settings, machine) and curve.png beside this file and replaces
-the text between README.md's headline markers. No figure in the README is typed by hand.
+Copies evaluation.json (raw rewards of every episode, seeds, settings, machine) and curve.png beside this file and
+replaces the text between README.md's headline markers. No figure in the README is typed by hand.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def headline(episodes: Episodes, context: dict[str, object], curve: str, raw: st
     """Returns the README's section as Markdown."""
     splits = len(set(episodes.splits))
     lines = [
-        f"Hits of {len(set(episodes.user_ids))} held-out users of MovieLens-100K ({len(episodes.user_ids)} episodes, {splits} "
-        "splits, users with at least 50 positives): every step shows one of 1,626 items, never one twice; a hit is a rating "
-        "of 4 or 5. Mean ± standard error over users; every policy plays the same users.",
+        f"Hits of {len(set(episodes.user_ids))} held-out users of MovieLens-100K ({len(episodes.user_ids)} episodes, "
+        f"{splits} splits, users with at least 50 positives): every step shows one of 1,626 items, never one twice; a "
+        "hit is a rating of 4 or 5. Mean ± standard error over users; every policy plays the same users.",
         "",
         "| policy | " + " | ".join(f"@{h}" for h in HORIZONS) + " | adapted minus it, @40 | harmed |",
         "|---" * (len(HORIZONS) + 3) + "|",
@@ -44,9 +44,9 @@ def headline(episodes: Episodes, context: dict[str, object], curve: str, raw: st
         lines.append(f"| {row.policy} | {cells} | {gap} | {100 * against.harmed[40]:.0f} % |")
     lines += [
         "",
-        "*harmed*: share of episodes in which the adapted policy has strictly fewer hits than that policy. *HB linear* is the "
-        "hierarchical-Bayes linear bandit with the same prior and user attributes, its noise tuned on validation users; the "
-        "adapted meta-policy samples at the temperature it is served with. Raw results, seeds and settings: "
+        "*harmed*: share of episodes in which the adapted policy has strictly fewer hits than that one. *HB linear* is "
+        "the hierarchical-Bayes linear bandit with the same prior and user attributes, its noise tuned on validation "
+        "users; the adapted meta-policy samples at the temperature it is served with. Raw results, seeds and settings: "
         f"[{raw}]({raw}); machine: {context['machine']}.",
         "",
         f"![cold-start curve]({curve})",

@@ -40,3 +40,9 @@ def test_curve_last_step_equals_the_summary() -> None:
     assert mean.shape == (3,)
     assert mean[2] == pytest.approx(5 / 3)
     assert error[2] == pytest.approx(1 / 3)
+
+
+def test_curve_against_another_policy_is_paired() -> None:
+    mean, error = curve(EPISODES, "ours", against="theirs")
+    assert mean[2] == pytest.approx(1 / 6)
+    assert error[2] == pytest.approx(np.sqrt(19 / 12 / 3))
