@@ -6,21 +6,16 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
+from service.draft import Draft
 from service.engine import Engine
 from service.errors import unavailable
 from service.rewards import reward_of
 from service.schemas import Event
 from service.store.codec import (
-    NO_SLATE,
-    TRANSITION,
-    USABLE,
     Impression,
-    Slate,
     StateError,
     UserState,
     decode_impression,
@@ -36,6 +31,7 @@ __all__ = ["REJECTION_STATUS", "FeedbackResult", "apply_events"]
 REJECTION_STATUS = {
     "unknown_impression": 404,
     "unknown_item": 404,
+    "unknown_user": 409,
     "expired": 409,
     "late": 409,
     "conflict": 422,
@@ -70,6 +66,8 @@ class _Outcome:
     rejected: list[tuple[_Indexed, str]]
     state: UserState
     log: EventLog
+    rewards: list[float] = field(default_factory=list)
+    delays_s: list[int] = field(default_factory=list)
 
 
 async def apply_events(engine: Engine, events: Sequence[Event]) -> FeedbackResult:
@@ -123,10 +121,15 @@ def _keys_of(engine: Engine, event: Event) -> UserKeys | None:
 
 async def _apply_to_user(engine: Engine, keys: UserKeys, group: list[_Indexed]) -> tuple[_Outcome, str]:
     wanted = sorted({entry.event.recommendation_id for entry in group if entry.event.recommendation_id is not None})
+    life: bytes | None = None
     for attempt in range(_ATTEMPTS):
         snapshot = await engine.store.read(keys, wanted, events=True)
         await engine.catch_up(snapshot.changes)
         state = engine.decode(snapshot.state)
+        if life is not None and state.life != life:
+            # The user was deleted while this was at work: what was in flight must not bring anything back.
+            return _Outcome([], [], [(entry, "unknown_user") for entry in group], state, EventLog({})), "cold"
+        life = state.life
         impressions: dict[str, Impression] = {}
         for name, data in zip(wanted, snapshot.impressions, strict=True):
             try:
@@ -140,11 +143,20 @@ async def _apply_to_user(engine: Engine, keys: UserKeys, group: list[_Indexed]) 
         adapted, status = _adapted(engine, outcome.state)
         data = encode_state(adapted)
         if await engine.store.commit(keys, head_of(snapshot.state), data, outcome.log.encode()):
-            engine.metrics.state_bytes.observe(len(data))
+            _count(engine, outcome, len(data))
             return outcome, status
         # Another process was faster; a random pause keeps two of them from meeting again and again.
         await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
     raise StoreUnavailable("contention")
+
+
+def _count(engine: Engine, outcome: _Outcome, size_bytes: int) -> None:
+    """Counts what was written; only now, because a lost race applies the same events again."""
+    engine.metrics.state_bytes.observe(size_bytes)
+    for reward in outcome.rewards:
+        engine.metrics.reward.observe(reward)
+    for delay_s in outcome.delays_s:
+        engine.metrics.feedback_delay.observe(delay_s)
 
 
 def _adapted(engine: Engine, state: UserState) -> tuple[UserState, str]:
@@ -161,36 +173,36 @@ def _adapted(engine: Engine, state: UserState) -> tuple[UserState, str]:
 def _append(
     engine: Engine, state: UserState, log: EventLog, group: list[_Indexed], impressions: dict[str, Impression]
 ) -> _Outcome:
-    """Returns what the events make of the state; a pure function of its arguments and the clock."""
+    """Returns what the events make of the state; `log` takes the applied ones in."""
     settings, now = engine.settings, engine.now()
-    applied: list[Event] = []
-    duplicates: list[Event] = []
-    rejected: list[tuple[_Indexed, str]] = []
+    draft = Draft(state, settings, now)
+    outcome = _Outcome([], [], [], state, log)
     for entry in group:
         event = entry.event
         identity, content = digest(event.event_id), _content_digest(event)
         known = log.find(identity, content)
         if known == "same":
-            duplicates.append(event)
+            outcome.duplicates.append(event)
             continue
         code = "conflict" if known == "other" else _fault(engine, state, event, impressions, now)
-        if code is not None:
-            rejected.append((entry, code))
-            continue
         number = engine.catalogue.number(event.item_id)
-        if number is None:
-            rejected.append((entry, "unknown_item"))
+        if code is None and number is None:
+            code = "unknown_item"
+        if code is not None or number is None:
+            outcome.rejected.append((entry, code or "unknown_item"))
             continue
-        impression = impressions.get(event.recommendation_id) if event.recommendation_id is not None else None
-        state = _with_event(engine, state, event, identity, number, impression, now)
-        log = log.with_event(
-            identity, content, now, window_s=settings.event_window_s, window_size=settings.event_window_size
-        )
-        applied.append(event)
-        if impression is not None:
-            shown_at = impression.expires - settings.impression_ttl_s
-            engine.metrics.feedback_delay.observe(max(0, now - shown_at))
-    return _Outcome(applied, duplicates, rejected, state, log)
+        if event.type != "impression":
+            draft.see(number)
+        reward = reward_of(event, settings)
+        if reward is not None:
+            outcome.rewards.append(reward)
+            impression = impressions.get(event.recommendation_id) if event.recommendation_id is not None else None
+            draft.learn(identity, number, reward, event.recommendation_id, impression)
+            if impression is not None:
+                outcome.delays_s.append(max(0, now - impression.expires + settings.impression_ttl_s))
+        log.add(identity, content, now, window_s=settings.event_window_s, window_size=settings.event_window_size)
+        outcome.applied.append(event)
+    return replace(outcome, state=draft.state()) if outcome.applied else outcome
 
 
 def _fault(engine: Engine, state: UserState, event: Event, impressions: dict[str, Impression], now: int) -> str | None:
@@ -211,54 +223,6 @@ def _fault(engine: Engine, state: UserState, event: Event, impressions: dict[str
         return "expired"
     number = engine.catalogue.number(event.item_id)
     return "not_in_slate" if number is not None and number not in impression.items else None
-
-
-def _with_event(
-    engine: Engine,
-    state: UserState,
-    event: Event,
-    identity: bytes,
-    number: int,
-    impression: Impression | None,
-    now: int,
-) -> UserState:
-    """Returns the state after one event: the item is seen, and where the event teaches, there is a transition."""
-    settings = engine.settings
-    reward = reward_of(event, settings)
-    state = replace(state, created=state.created or now, tombstone=False)
-    if event.type == "impression":
-        return state
-    slate_key, slates = NO_SLATE, dict(state.slates)
-    position, log_propensity, usable = 0, 0.0, False
-    if impression is not None and event.recommendation_id is not None:
-        slate_key = digest(event.recommendation_id)[:8]
-        position = impression.items.index(number)
-        log_propensity, usable = impression.log_propensities[position], impression.usable
-        slates[slate_key] = Slate(impression.seen, impression.items)
-    transitions = state.transitions
-    if reward is not None:
-        engine.metrics.reward.observe(reward)
-        same = [
-            row
-            for row in range(len(transitions))
-            if int(transitions[row]["item"]) == number and transitions[row]["slate"].tobytes() == slate_key
-        ]
-        entry = np.array(
-            [(identity, number, reward, log_propensity, now, slate_key, position, USABLE if usable else 0)], TRANSITION
-        )
-        # A later word on the same shown item replaces the earlier one: a like after a click is one transition.
-        transitions = np.concatenate([np.delete(transitions, same), entry])[-settings.buffer_size :]
-    used = {row.tobytes() for row in transitions["slate"]}
-    seen = state.seen if number in state.seen else np.append(state.seen, np.uint32(number)).astype(np.uint32)
-    dropped = max(0, len(seen) - settings.max_seen)
-    return replace(
-        state,
-        updated=now,
-        transitions=transitions,
-        slates={key: slate for key, slate in slates.items() if key in used},
-        seen=seen[dropped:],
-        seen_dropped=state.seen_dropped + dropped,
-    )
 
 
 def _content_digest(event: Event) -> bytes:

@@ -22,6 +22,7 @@ _MANY = TypeAdapter(EventBatch)
 _DETAILS = {
     "unknown_impression": "no live recommendation of this user has this id; it expired, or the user was deleted since",
     "unknown_item": "no item has this id; PUT it first",
+    "unknown_user": "the user was deleted while this event was on its way; nothing was learned from it",
     "expired": "the recommendation is older than the reward window",
     "late": "timestamp is older than the window in which event ids are remembered",
     "conflict": "event_id was used for another event of this user; choose a new one",

@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 __all__ = ["EventLog"]
 
 _ENTRY = np.dtype([("event", "V16"), ("content", "V4"), ("time", "<u4")])
 
 
-@dataclass(frozen=True, slots=True)
 class EventLog:
-    """Event ids of one user, oldest first.
+    """Event ids of one user.
 
-    Attributes:
-        entries: [E] of (event digest 16, content digest 4, seconds since 1970).
+    Args:
+        entries: by event digest of 16 bytes, oldest first: content digest of 4 bytes, seconds since 1970.
     """
 
-    entries: NDArray[np.void]
+    def __init__(self, entries: dict[bytes, tuple[bytes, int]]) -> None:
+        self._entries = entries
 
     @classmethod
     def decode(cls, data: bytes | None) -> EventLog:
         """Returns the record; a damaged one is cut to whole entries, which can only forget the newest of them."""
         raw = data or b""
-        return cls(np.frombuffer(raw, _ENTRY, len(raw) // _ENTRY.itemsize))
+        rows = np.frombuffer(raw, _ENTRY, len(raw) // _ENTRY.itemsize).tolist()
+        return cls({event: (content, time) for event, content, time in rows})
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def encode(self) -> bytes:
         """Returns the record's bytes."""
-        return self.entries.tobytes()
+        rows = [(event, content, time) for event, (content, time) in self._entries.items()]
+        return np.array(rows, _ENTRY).tobytes()
 
     def find(self, event: bytes, content: bytes) -> Literal["new", "same", "other"]:
         """Returns whether an event id is new, was applied with this content, or with another."""
-        for entry in self.entries[::-1]:
-            if entry["event"].tobytes() == event:
-                return "same" if entry["content"].tobytes() == content else "other"
-        return "new"
+        known = self._entries.get(event)
+        if known is None:
+            return "new"
+        return "same" if known[0] == content else "other"
 
-    def with_event(self, event: bytes, content: bytes, now: int, *, window_s: int, window_size: int) -> EventLog:
-        """Returns the record with one more event, without those that have left the window."""
-        entry = np.array([(event, content, now)], _ENTRY)
-        kept = self.entries[self.entries["time"] > now - window_s] if len(self.entries) else self.entries
-        return EventLog(np.concatenate([kept, entry])[-window_size:])
+    def add(self, event: bytes, content: bytes, now: int, *, window_s: int, window_size: int) -> None:
+        """Adds one event, and forgets those that have left the window."""
+        self._entries[event] = (content, now)
+        while len(self._entries) > window_size:
+            del self._entries[next(iter(self._entries))]
+        while (oldest := next(iter(self._entries))) != event and self._entries[oldest][1] + window_s <= now:
+            del self._entries[oldest]
