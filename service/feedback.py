@@ -31,7 +31,7 @@ __all__ = ["REJECTION_STATUS", "FeedbackResult", "apply_events"]
 REJECTION_STATUS = {
     "unknown_impression": 404,
     "unknown_item": 404,
-    "unknown_user": 409,
+    "unknown_user": 404,
     "expired": 409,
     "late": 409,
     "conflict": 422,

@@ -24,6 +24,9 @@ from service.store.redis_store import StoreUnavailable
 __all__ = ["Answer", "recommend"]
 
 _REASONS = 3
+_ATTEMPTS = 3
+_META = ("redis", "state", "adaptation")
+"""What leaves only the meta-policy to serve; where just the impression was lost, the slate is still personal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,15 @@ async def recommend(engine: Engine, request: RecommendationRequest) -> Answer:
     Raises:
         ApiError: an attribute is unknown, or the recommendation id stands for another request.
     """
+    for attempt in range(1, _ATTEMPTS + 1):
+        answer = await _attempt(engine, request, last=attempt == _ATTEMPTS)
+        if answer is not None:
+            return answer
+    raise AssertionError("the last attempt answers")
+
+
+async def _attempt(engine: Engine, request: RecommendationRequest, *, last: bool) -> Answer | None:
+    """Returns the answer, or None where the user was deleted meanwhile and there is another attempt."""
     keys = UserKeys.of(engine.settings.tenant, request.user_id)
     recommendation_id = request.recommendation_id or new_recommendation_id(keys)
     digest = hashlib.blake2b(request.model_dump_json().encode(), digest_size=16).digest()
@@ -57,6 +69,8 @@ async def recommend(engine: Engine, request: RecommendationRequest) -> Answer:
         snapshot = await engine.store.read(keys, wanted)
         await engine.catch_up(snapshot.changes)
         state = engine.decode(snapshot.state)
+        if snapshot.state is not None and not state.nonce:
+            degraded = "state"
         if wanted and snapshot.impressions[0] is not None:
             return _replay(engine, snapshot.impressions[0], digest)
     except StoreUnavailable:
@@ -82,10 +96,17 @@ async def recommend(engine: Engine, request: RecommendationRequest) -> Answer:
             body=json.dumps(body).encode() if request.recommendation_id else b"",
         )
         try:
-            if not await engine.store.put_impression(keys, recommendation_id, encode_impression(impression)):
+            life = b"" if degraded == "state" else state.life
+            result = await engine.store.put_impression(keys, recommendation_id, encode_impression(impression), life)
+            if result == "taken":
                 # Somebody asked the same a moment ago: theirs is the slate that counts.
                 stored = await engine.store.read(keys, [recommendation_id])
                 return _replay(engine, stored.impressions[0], digest)
+            if result == "stale":
+                # Deleted meanwhile: this slate still knows the user, so it must neither be kept nor be shown.
+                if not last:
+                    return None
+                degraded = "impression"
         except StoreUnavailable:
             degraded = "impression"
     status = "cold" if standing.status == "cold" else "adapted"
@@ -93,7 +114,7 @@ async def recommend(engine: Engine, request: RecommendationRequest) -> Answer:
         body |= {"degraded": degraded, "ope_eligible": False}
         engine.metrics.degraded.labels(degraded).inc()
     engine.metrics.recommendations.labels("champion", status, "degraded" if degraded else "ok").inc()
-    return Answer(json.dumps(body).encode(), {"X-Policy": "meta"} if degraded else {"X-Policy": "personal"})
+    return Answer(json.dumps(body).encode(), {"X-Policy": "meta" if degraded in _META else "personal"})
 
 
 def _replay(engine: Engine, data: bytes | None, digest: bytes) -> Answer:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "HEAD_BYTES",
+    "LIFE_AT",
     "Impression",
     "Slate",
     "StateError",
@@ -39,6 +40,8 @@ FLAG_TOMBSTONE: Final = 1
 FLAG_WEIGHTS: Final = 2
 HEAD_BYTES: Final = 12
 """Length of the part that compare-and-set compares: magic, codec, flags, nonce."""
+LIFE_AT: Final = HEAD_BYTES + 4 + 8
+"""Where a state's life begins: a script compares it."""
 
 _HEAD = struct.Struct("<2sBB8s")
 _BODY = struct.Struct("<8s8sIIIIIII")

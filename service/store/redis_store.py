@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -18,6 +18,7 @@ from service.metrics import Metrics
 from service.settings import Settings
 from service.store import scripts
 from service.store.breaker import Breaker
+from service.store.codec import LIFE_AT
 from service.store.keys import ItemKeys, UserKeys
 
 __all__ = ["ItemChanges", "RedisStore", "Snapshot", "StoreUnavailable"]
@@ -25,6 +26,7 @@ __all__ = ["ItemChanges", "RedisStore", "Snapshot", "StoreUnavailable"]
 T = TypeVar("T")
 Arg = bytes | str | int
 _REGISTER_CHUNK = 1000
+_PUT_RESULTS: dict[int, Literal["stored", "taken", "stale"]] = {1: "stored", 0: "taken", -1: "stale"}
 
 
 class StoreUnavailable(Exception):
@@ -145,14 +147,21 @@ class RedisStore:
         names = [keys.state, keys.events, keys.impressions]
         await self._guarded("erase", lambda: self._erase(keys=names, args=[tombstone, ttl]), repeatable=True)
 
-    async def put_impression(self, keys: UserKeys, recommendation_id: str, data: bytes) -> bool:
-        """Stores a served slate; returns False where the id is taken."""
+    async def put_impression(
+        self, keys: UserKeys, recommendation_id: str, data: bytes, life: bytes
+    ) -> Literal["stored", "taken", "stale"]:
+        """Stores a served slate, unless the id is taken or the user's life is no longer this one (b"": whatever it is).
+
+        Raises:
+            StoreUnavailable: Redis is away; whether the write happened is unknown.
+        """
         now, ttl = int(time.time()), self._settings.impression_ttl_s
-        names = [keys.impression(recommendation_id), keys.impressions]
-        args: list[Arg] = [data, ttl, now, now + ttl]
-        return bool(
-            await self._guarded("put_impression", lambda: self._put_impression(keys=names, args=args), repeatable=False)
+        names = [keys.impression(recommendation_id), keys.impressions, keys.state]
+        args: list[Arg] = [data, ttl, now, now + ttl, life, LIFE_AT]
+        found = await self._guarded(
+            "put_impression", lambda: self._put_impression(keys=names, args=args), repeatable=False
         )
+        return _PUT_RESULTS[int(found)]
 
     async def register_items(self, item_ids: Sequence[str]) -> list[int]:
         """Returns the number of every item id, giving new ids the next numbers in order."""

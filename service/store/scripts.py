@@ -22,7 +22,11 @@ return 1
 """
 
 PUT_IMPRESSION = """
--- KEYS: impression, impression index. ARGV: impression, ttl, now, expires. Returns 1, or 0 where the id is taken.
+-- KEYS: impression, impression index, state. ARGV: impression, ttl, now, expires, life, where a state holds its life.
+-- Returns 1, 0 where the id is taken, -1 where the user has been deleted since: nothing may be left of that life.
+local life = redis.call('GETRANGE', KEYS[3], ARGV[6], ARGV[6] + 7)
+if life == '' then life = string.rep('\\0', 8) end
+if ARGV[5] ~= '' and life ~= ARGV[5] then return -1 end
 if not redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2], 'NX') then return 0 end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3])
 redis.call('ZADD', KEYS[2], ARGV[4], KEYS[1])
