@@ -41,6 +41,7 @@ REJECTION_STATUS = {
 """HTTP status of a single event's rejection."""
 
 _ATTEMPTS = 50
+_USERS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,22 @@ async def apply_events(engine: Engine, events: Sequence[Event]) -> FeedbackResul
             rejected.append((_Indexed(index, event), "unknown_impression"))
         else:
             groups.setdefault(keys.user, (keys, []))[1].append(_Indexed(index, event))
+    # Users are independent: their round trips overlap, a bounded number at a time.
+    gate = asyncio.Semaphore(_USERS_AT_ONCE)
+
+    async def apply_group(keys: UserKeys, group: list[_Indexed]) -> tuple[_Outcome, str]:
+        async with gate, engine.lock(keys.user):
+            return await _apply_to_user(engine, keys, group)
+
+    found = await asyncio.gather(*(apply_group(keys, group) for keys, group in groups.values()), return_exceptions=True)
     applied = duplicates = 0
     users = []
-    for keys, group in groups.values():
-        try:
-            async with engine.lock(keys.user):
-                outcome, status = await _apply_to_user(engine, keys, group)
-        except StoreUnavailable as error:
-            raise unavailable(error.kind) from None
+    for (_, group), result in zip(groups.values(), found, strict=True):
+        if isinstance(result, StoreUnavailable):
+            raise unavailable(result.kind) from None
+        if isinstance(result, BaseException):
+            raise result
+        outcome, status = result
         applied += len(outcome.applied)
         duplicates += len(outcome.duplicates)
         rejected += outcome.rejected
