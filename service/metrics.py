@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from metarl_rec import __version__
 
@@ -32,6 +32,8 @@ class Metrics:
     redis_kinds = ("timeout", "connection", "breaker", "oom", "readonly", "loading", "noscript", "other")
 
     def __init__(self) -> None:
+        # When a series began is of no use to any query here, and would double their number.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         reg = self.registry
         self.requests = Counter("metarl_http_requests", "Requests answered.", ["method", "route", "code"], registry=reg)

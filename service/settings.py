@@ -44,6 +44,8 @@ class Settings(BaseSettings):
         max_body_bytes: limit of a request body.
         max_batch_body_bytes: limit of the body of events[] and of candidates.
         max_in_flight: requests at work at once; beyond that 429.
+        max_header_bytes: limit of a request line with its headers.
+        header_timeout_s: how long they may take to arrive.
         body_timeout_s: how long a body may take to arrive.
         shutdown_grace_s: how long a stop waits for requests at work.
         seed: of the sampler; None draws one from the operating system.
@@ -74,6 +76,8 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=64 * 1024, ge=1024)
     max_batch_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_in_flight: int = Field(default=256, ge=1)
+    max_header_bytes: int = Field(default=16 * 1024, ge=1024)
+    header_timeout_s: float = Field(default=5.0, gt=0, le=600)
     body_timeout_s: float = Field(default=5.0, gt=0, le=600)
     shutdown_grace_s: int = Field(default=20, ge=1)
     seed: int | None = Field(default=None, ge=0)
@@ -96,6 +100,10 @@ def load_settings(**given: Any) -> Settings:
         first = error.errors(include_input=False)[0]
         name = _PREFIX + "_".join(str(part) for part in first["loc"]).upper()
         raise ConfigError(f"{name}: {first['msg']}") from None
+    url = settings.redis_url.get_secret_value() if settings.redis_url else "redis://"
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        # The address may hold a password: it is not repeated.
+        raise ConfigError("METARL_REDIS_URL must start with redis://, rediss:// or unix://")
     for event, reward in settings.event_rewards.items():
         if not 0 <= reward <= 1:
             raise ConfigError(f"METARL_EVENT_REWARDS: the reward of {event} must lie in 0..1, not {reward}")
