@@ -211,7 +211,8 @@ def decode_state(data: bytes) -> UserState:
     at += n_slates
     seen = np.frombuffer(body, "<u4", n_seen, at)
     at += seen.nbytes
-    weights = np.frombuffer(body, "<f4", -1, at) if flags & FLAG_WEIGHTS else None
+    # Copied: to numba a read-only array is another type, and the first such user would wait for a compilation.
+    weights = np.frombuffer(body, "<f4", -1, at).copy() if flags & FLAG_WEIGHTS else None
     return UserState(
         nonce=nonce,
         life=life,
