@@ -41,7 +41,7 @@ def test_load_changed_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_load_without_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="does not exist; import"):
+    with pytest.raises(DataError, match="does not exist; run `metarl-rec import`"):
         load(tmp_path)
 
 
