@@ -77,30 +77,17 @@ def embed(workspace: Workspace, config: RunConfig, progress: Report | None = Non
 
 
 def _embedding_key(dataset: Dataset, split: UserSplit, config: RunConfig) -> embedding_store.EmbeddingKey:
-    return embedding_store.EmbeddingKey.of(
-        dataset,
-        split.train,
-        model=config.embedding.model,
-        dim=config.embedding.dim,
-        epochs=config.embedding.epochs,
-        seed=config.seed,
-        threshold=config.threshold,
-    )
+    return embedding_store.EmbeddingKey.of(dataset, split.train, **_embedding_settings(config))
 
 
 def _embedding(
     dataset: Dataset, split: UserSplit, config: RunConfig, progress: Report | None = None
 ) -> NDArray[np.float32]:
-    return item_embeddings(
-        dataset,
-        split.train,
-        model=config.embedding.model,
-        dim=config.embedding.dim,
-        epochs=config.embedding.epochs,
-        seed=config.seed,
-        threshold=config.threshold,
-        progress=progress,
-    )
+    return item_embeddings(dataset, split.train, **_embedding_settings(config), progress=progress)
+
+
+def _embedding_settings(config: RunConfig) -> dict[str, Any]:
+    return {**config.embedding.model_dump(), "seed": config.seed, "threshold": config.threshold}
 
 
 def train(
