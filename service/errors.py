@@ -97,6 +97,6 @@ def _is_noise(part: str) -> bool:
 
 
 def unavailable(kind: str) -> ApiError:
-    """Returns the 503 of a write that Redis did not confirm."""
-    detail = f"the store did not confirm the write ({kind}); repeat the same call, event ids make that safe"
+    """Returns the 503 of what Redis did not answer or confirm; a write may have happened all the same."""
+    detail = f"the store did not confirm the call ({kind}); repeat it as it is, event ids make that safe"
     return ApiError(503, "store_unavailable", detail, {"Retry-After": "1"})

@@ -99,11 +99,6 @@ class Metrics:
         self.build_info.labels(__version__).set(1)
         self._start_known_series()
 
-    @property
-    def breaker_is_open(self) -> bool:
-        """Whether Redis counts as away."""
-        return bool(self.breaker_open._value.get())
-
     def _start_known_series(self) -> None:
         """Creates the known label sets at zero, so that a rate over them is defined from the first scrape."""
         for op in _REDIS_OPS:

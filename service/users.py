@@ -37,7 +37,7 @@ async def describe_user(engine: Engine, user_id: str) -> dict[str, Any]:
         snapshot = await engine.store.read(UserKeys.of(engine.settings.tenant, user_id))
         await engine.catch_up(snapshot.changes)
     except StoreUnavailable as error:
-        raise ApiError(503, "store_unavailable", f"the store does not answer ({error.kind}); try again") from None
+        raise unavailable(error.kind) from None
     state = engine.decode(snapshot.state)
     if not state.nonce or state.tombstone:
         raise ApiError(404, "unknown_user", "nothing is held of this user; feedback or attributes make one")

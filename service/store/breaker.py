@@ -32,6 +32,11 @@ class Breaker:
         self._retry_at = now + self._open_s
         return False
 
+    @property
+    def has_tripped(self) -> bool:
+        """Whether it is open, or waits for the outcome of a probe."""
+        return self._failures >= self._limit
+
     def succeeded(self) -> None:
         """Closes the breaker."""
         self._failures = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -10,8 +12,8 @@ from typing import Any, Literal, TypeVar
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.metrics import Metrics
@@ -25,8 +27,18 @@ __all__ = ["ItemChanges", "RedisStore", "Snapshot", "StoreUnavailable"]
 
 T = TypeVar("T")
 Arg = bytes | str | int
+_log = logging.getLogger("metarl.store")
 _REGISTER_CHUNK = 1000
+_KINDS: dict[str, type[ResponseError]] = {"OOM": OutOfMemoryError, "READONLY": ReadOnlyError, "NOSCRIPT": NoScriptError}
 _PUT_RESULTS: dict[int, Literal["stored", "taken", "stale"]] = {1: "stored", 0: "taken", -1: "stale"}
+
+
+def _kind_of(error: ResponseError) -> str:
+    """Returns what Redis refused with; an error inside a script is a general one that quotes the real one."""
+    for code, type_ in _KINDS.items():
+        if isinstance(error, type_) or f"-{code} " in str(error):
+            return code.lower()
+    return "other"
 
 
 class StoreUnavailable(Exception):
@@ -79,7 +91,9 @@ class RedisStore:
     def __init__(self, url: str, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._limit_s = settings.redis_connect_timeout_s + settings.redis_timeout_s
         self._items = ItemKeys(settings.tenant)
+        self._available = True
         self._breaker = Breaker(settings.breaker_failures, settings.breaker_open_s)
         self._client: Redis = Redis.from_url(
             url,
@@ -97,8 +111,8 @@ class RedisStore:
 
     @property
     def available(self) -> bool:
-        """Whether the last calls were answered."""
-        return not self._metrics.breaker_is_open
+        """Whether the last call was answered."""
+        return self._available
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -122,7 +136,7 @@ class RedisStore:
             pipe.mget([keys.state, *([keys.events] if events else []), *map(keys.impression, impressions)])
             return list(await pipe.execute())
 
-        changes, values = await self._guarded("read", call, repeatable=True)
+        changes, values = await self._guarded("read", call, repeatable=True, limit_s=self._limit_s)
         state, rest = values[0], values[1:]
         log = rest.pop(0) if events else None
         return Snapshot(state, log, int(changes or 0), rest)
@@ -137,7 +151,10 @@ class RedisStore:
         args: list[Arg] = [expected_head, state, settings.state_ttl_s, events, settings.event_window_s]
         return bool(
             await self._guarded(
-                "commit", lambda: self._commit(keys=[keys.state, keys.events], args=args), repeatable=False
+                "commit",
+                lambda: self._commit(keys=[keys.state, keys.events], args=args),
+                repeatable=False,
+                limit_s=self._limit_s,
             )
         )
 
@@ -145,7 +162,9 @@ class RedisStore:
         """Replaces everything of a user by a tombstone that outlives whatever may still be in flight."""
         ttl = max(self._settings.impression_ttl_s, self._settings.event_window_s)
         names = [keys.state, keys.events, keys.impressions]
-        await self._guarded("erase", lambda: self._erase(keys=names, args=[tombstone, ttl]), repeatable=True)
+        await self._guarded(
+            "erase", lambda: self._erase(keys=names, args=[tombstone, ttl]), repeatable=True, limit_s=self._limit_s
+        )
 
     async def put_impression(
         self, keys: UserKeys, recommendation_id: str, data: bytes, life: bytes
@@ -159,7 +178,10 @@ class RedisStore:
         names = [keys.impression(recommendation_id), keys.impressions, keys.state]
         args: list[Arg] = [data, ttl, now, now + ttl, life, LIFE_AT]
         found = await self._guarded(
-            "put_impression", lambda: self._put_impression(keys=names, args=args), repeatable=False
+            "put_impression",
+            lambda: self._put_impression(keys=names, args=args),
+            repeatable=False,
+            limit_s=self._limit_s,
         )
         return _PUT_RESULTS[int(found)]
 
@@ -204,16 +226,34 @@ class RedisStore:
         found = await self._guarded("config", lambda: self._client.config_get("appendonly"), repeatable=True)
         return bool(found.get("appendonly") == "yes")
 
-    async def _guarded(self, op: str, call: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
+    async def _guarded(
+        self, op: str, call: Callable[[], Awaitable[T]], *, repeatable: bool, limit_s: float | None = None
+    ) -> T:
+        """Returns what `call` gives.
+
+        Args:
+            op: the metrics' name for it.
+            call: what to await.
+            repeatable: whether it may be made a second time where a connection turns out to be dead.
+            limit_s: limit of the whole call, a second try included; without one, each reply has its own time-out.
+
+        Raises:
+            StoreUnavailable: it failed, took too long, or was not even tried because the breaker is open.
+        """
         if self._breaker.is_open:
             self._metrics.redis_errors.labels(op, "breaker").inc()
             raise StoreUnavailable("breaker")
         started = time.perf_counter()
+        deadline = None if limit_s is None else asyncio.get_running_loop().time() + limit_s
         for attempt in (0, 1):
             try:
-                result = await call()
+                # A new connection greets the server before it asks: that, too, must fit into the limit.
+                async with asyncio.timeout_at(deadline):
+                    result = await call()
             except (TimeoutError, RedisTimeoutError):
                 kind = "timeout"
+            except BusyLoadingError:
+                kind = "loading"
             except (RedisConnectionError, OSError):
                 kind = "connection"
                 # A restarted Redis leaves dead connections behind; the next try must not draw one of them.
@@ -221,16 +261,26 @@ class RedisStore:
                 if repeatable and attempt == 0:
                     continue
             except ResponseError as error:
-                kind = (str(error).split(" ", 1)[0] or "response").lower()[:20]
+                kind = _kind_of(error)
             except RedisError:
                 kind = "other"
             else:
                 self._breaker.succeeded()
-                self._metrics.breaker_open.set(0)
+                self._note(available=True)
                 self._metrics.redis_duration.labels(op).observe(time.perf_counter() - started)
                 return result
             break
-        self._breaker.failed()
-        self._metrics.breaker_open.set(1)
+        if kind in ("timeout", "connection"):
+            # Only what costs time opens the breaker: a Redis that says no at once can still be read.
+            self._breaker.failed()
         self._metrics.redis_errors.labels(op, kind if kind in self._metrics.redis_kinds else "other").inc()
+        self._note(available=False, op=op, kind=kind)
         raise StoreUnavailable(kind)
+
+    def _note(self, *, available: bool, op: str = "", kind: str = "") -> None:
+        self._metrics.breaker_open.set(self._breaker.has_tripped)
+        if available and not self._available:
+            _log.warning("redis answers again")
+        elif self._available and not available:
+            _log.warning("redis failed", extra={"op": op, "kind": kind})
+        self._available = available
