@@ -8,7 +8,19 @@ from typing import Annotated, Literal
 import typer
 
 from metarl_rec.workspace import Workspace
-from service.commands.options import ConfigFile, Debug, Seed, Set, Workdir, bar, configuration, console, friendly_errors
+from service.commands.options import (
+    Algorithm,
+    ConfigFile,
+    Debug,
+    EmbeddingModel,
+    Seed,
+    Set,
+    Workdir,
+    bar,
+    configuration,
+    console,
+    friendly_errors,
+)
 
 __all__ = ["embed", "evaluate", "import_", "inspect", "train"]
 
@@ -60,13 +72,7 @@ def import_(
 
 
 def embed(
-    embedding_model: Annotated[
-        str | None,
-        typer.Option(
-            help="svd, or a RecBole general recommender with item embeddings: BPR, LightGCN, SimpleX, NeuMF, ENMF, ... "
-            "[default: embedding.model]"
-        ),
-    ] = None,
+    embedding_model: EmbeddingModel = None,
     workdir: Workdir = DEFAULT_WORKDIR,
     config: ConfigFile = None,
     set_: Set = None,
@@ -77,7 +83,7 @@ def embed(
     with friendly_errors(debug):
         from metarl_rec import pipeline
 
-        settings = configuration(config, _with_model(set_, embedding_model), seed)
+        settings = configuration(config, set_, seed, embedding_model=embedding_model)
         with bar(f"embedding ({settings.embedding.model})", 1) as progress:
             vectors = pipeline.embed(Workspace(workdir), settings, progress.show)
             progress.finish()
@@ -85,10 +91,7 @@ def embed(
 
 
 def train(
-    algorithm: Annotated[
-        Literal["maml", "fomaml", "reptile"] | None,
-        typer.Option(help="Outer loop: exact second order, first order, or Reptile. [default: train.algorithm]"),
-    ] = None,
+    algorithm: Algorithm = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the saved state, bit for bit.")] = False,
     workdir: Workdir = DEFAULT_WORKDIR,
     config: ConfigFile = None,
@@ -105,8 +108,7 @@ def train(
         from metarl_rec import pipeline
         from metarl_rec.train import Progress
 
-        assignments = [*(set_ or []), *([f"train.algorithm={algorithm}"] if algorithm else [])]
-        settings = configuration(config, assignments, seed)
+        settings = configuration(config, set_, seed, algorithm=algorithm)
         with bar(f"{settings.train.algorithm}: validation", settings.train.iterations) as progress:
 
             def show(state: Progress) -> None:
@@ -126,7 +128,8 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="Train anew on this many splits and pool; without it, judge the stored checkpoint."),
     ] = None,
-    embedding_model: Annotated[str | None, typer.Option(help="With --splits: as for embed.")] = None,
+    algorithm: Algorithm = None,
+    embedding_model: EmbeddingModel = None,
     workdir: Workdir = DEFAULT_WORKDIR,
     config: ConfigFile = None,
     set_: Set = None,
@@ -141,12 +144,12 @@ def evaluate(
 
         workspace = Workspace(workdir)
         if splits is None:
-            if config or set_ or seed is not None or embedding_model:
+            if config or set_ or seed is not None or algorithm or embedding_model:
                 raise ConfigError("a stored checkpoint is judged under its own settings; give --splits to change them")
             with bar("evaluation", len(POLICIES)) as progress:
                 episodes = pipeline.evaluate_checkpoint(workspace, progress.advance)
         else:
-            settings = configuration(config, _with_model(set_, embedding_model), seed)
+            settings = configuration(config, set_, seed, algorithm=algorithm, embedding_model=embedding_model)
             with bar(f"{splits} splits: train and evaluate", splits) as progress:
                 episodes = pipeline.evaluate_splits(
                     workspace, settings, splits, lambda number, *_: progress.show(number + 1)
@@ -177,7 +180,3 @@ def show_report(workspace: Workspace, episodes: "Episodes") -> None:  # type: ig
     console.print(hits_table(episodes))
     console.print(comparison_table(episodes))
     console.print(f"report: {workspace.report}   curve: {workspace.evaluation / 'curve.png'}")
-
-
-def _with_model(assignments: list[str] | None, model: str | None) -> list[str]:
-    return [*(assignments or []), *([f"embedding.model={model}"] if model else [])]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -23,7 +23,20 @@ from rich.progress import (
 from metarl_rec.config import RunConfig, load_config
 from metarl_rec.errors import MetarlError
 
-__all__ = ["Bar", "ConfigFile", "Debug", "Seed", "Set", "Workdir", "bar", "configuration", "console", "friendly_errors"]
+__all__ = [
+    "Algorithm",
+    "Bar",
+    "ConfigFile",
+    "Debug",
+    "EmbeddingModel",
+    "Seed",
+    "Set",
+    "Workdir",
+    "bar",
+    "configuration",
+    "console",
+    "friendly_errors",
+]
 
 console = Console()
 
@@ -41,13 +54,32 @@ Set = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="One setting, for example train.iterations=40; repeatable."),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Decides the split of users and every draw. [default: 0]")]
+Algorithm = Annotated[
+    Literal["maml", "fomaml", "reptile"] | None,
+    typer.Option(help="Outer loop: exact second order, first order, or Reptile. [default: train.algorithm, maml]"),
+]
+EmbeddingModel = Annotated[
+    str | None,
+    typer.Option(
+        help="svd, or a RecBole general recommender with item embeddings: BPR, LightGCN, SimpleX, NeuMF, ENMF, ... "
+        "[default: embedding.model, svd]"
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def configuration(config: Path | None, assignments: list[str] | None, seed: int | None) -> RunConfig:
-    """Returns the settings of an offline verb: file, then assignments, then the seed."""
-    extra = [] if seed is None else [f"seed={seed}"]
-    return load_config(config, [*(assignments or []), *extra])
+def configuration(
+    config: Path | None,
+    assignments: list[str] | None,
+    seed: int | None,
+    *,
+    algorithm: str | None = None,
+    embedding_model: str | None = None,
+) -> RunConfig:
+    """Returns the settings of an offline verb: the file, then assignments, then options of their own."""
+    options = {"seed": seed, "train.algorithm": algorithm, "embedding.model": embedding_model}
+    given = [f"{name}={value}" for name, value in options.items() if value is not None]
+    return load_config(config, [*(assignments or []), *given])
 
 
 @contextmanager

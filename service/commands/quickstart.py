@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 import urllib.error
@@ -17,7 +18,19 @@ from metarl_rec.report import read_json
 from metarl_rec.statistics import Episodes
 from metarl_rec.workspace import Workspace, stamp_matches, write_stamp
 from service.commands.offline import DEFAULT_WORKDIR, show_report
-from service.commands.options import ConfigFile, Debug, Seed, Set, Workdir, bar, configuration, console, friendly_errors
+from service.commands.options import (
+    Algorithm,
+    ConfigFile,
+    Debug,
+    EmbeddingModel,
+    Seed,
+    Set,
+    Workdir,
+    bar,
+    configuration,
+    console,
+    friendly_errors,
+)
 from service.commands.serve import Host, Port, run_service
 
 __all__ = ["quickstart"]
@@ -26,6 +39,8 @@ __all__ = ["quickstart"]
 def quickstart(
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Start the service at the end.")] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Make everything anew, cached or not.")] = False,
+    algorithm: Algorithm = None,
+    embedding_model: EmbeddingModel = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     workdir: Workdir = DEFAULT_WORKDIR,
@@ -41,7 +56,7 @@ def quickstart(
     """
     with friendly_errors(debug):
         workspace = Workspace(workdir)
-        settings = configuration(config, set_, seed)
+        settings = configuration(config, set_, seed, algorithm=algorithm, embedding_model=embedding_model)
         if fresh or not _is_complete(workspace, settings):
             _make(workspace, settings)
         else:
@@ -114,24 +129,28 @@ def _announce(host: str, port: int) -> None:
             time.sleep(0.1)
     else:
         return
+    # A user of this start's own: one of an earlier start would be adapted already.
+    user = f"ada-{secrets.token_hex(2)}"
+    header = "-H 'content-type: application/json'"
+    recommend, feedback = f"curl -s {base}/v1/recommendations {header}", f"curl -s {base}/v1/feedback {header}"
     # Plain print: a terminal that wraps or colours these lines would break them for pasting.
     print(  # noqa: T201
         f"""
 ready on {base} (docs: {base}/docs, metrics: {base}/metrics; stop with Ctrl+C). Paste in another terminal:
 
-curl -s {base}/v1/recommendations -H 'content-type: application/json' -d '{{"user_id": "ada", "k": 5}}'
+{recommend} -d '{{"user_id": "{user}", "k": 5}}'
 
-curl -s {base}/v1/feedback -H 'content-type: application/json' -d '{_likes()}'
+{feedback} -d '{_likes(user)}'
 
-curl -s {base}/v1/recommendations -H 'content-type: application/json' -d '{{"user_id": "ada", "k": 5, "explain": true}}'
+{recommend} -d '{{"user_id": "{user}", "k": 5, "explain": true}}'
 """,
         flush=True,
     )
 
 
-def _likes() -> str:
+def _likes(user: str) -> str:
     events = ", ".join(
-        f'{{"event_id": "{number}", "user_id": "ada", "item_id": "{item}", "type": "like"}}'
+        f'{{"event_id": "{number}", "user_id": "{user}", "item_id": "{item}", "type": "like"}}'
         for number, item in enumerate(("50", "172", "181"), start=1)
     )
     return f'{{"events": [{events}]}}'
