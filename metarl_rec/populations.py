@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from metarl_rec.config import RunConfig
 from metarl_rec.problem import Problem
+from metarl_rec.seeding import generator
 from metarl_rec.tasks import TaskSpace
 from simulator.population import LoggedUsers, Population, fit_latent_factor_users
 
@@ -34,8 +35,9 @@ def training_population(
     if kind == "logged":
         shift = space.user_encoder(problem.user_vectors[members])
         return LoggedUsers(problem.rewards, problem.rated), members, shift
-    estimates = space.estimates(problem.rewards[space.users], config.prior.noise)
+    rewards = problem.rewards[space.users]
+    tastes = space.posterior_draws(rewards, config.prior.noise, generator(config.seed, "tastes", iteration))
     population = fit_latent_factor_users(
-        problem.rewards[space.users], space.features, space.popularity, estimates, len(members), config.seed + iteration
+        rewards, space.features, space.popularity, tastes, len(members), config.seed + iteration
     )
     return population, np.arange(len(members)), np.zeros((len(members), space.features.shape[1]), np.float32)

@@ -166,7 +166,8 @@ def fit_latent_factor_users(
         rewards: [N, n] uint8, real users' rewards.
         features: [n, D] float32.
         popularity: [n] float32.
-        user_weights: [N, D], estimates of the real users' tastes.
+        user_weights: [N, D], the real users' tastes: draws from their posteriors rather than estimates, which are
+            shrunken and would make the drawn users differ from one another too much.
         n_users: how many users to draw.
         seed: decides them.
     """

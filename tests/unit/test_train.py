@@ -12,6 +12,7 @@ from metarl_rec.checkpoint import load_checkpoint, save_checkpoint
 from metarl_rec.errors import CheckpointError
 from metarl_rec.evaluate import evaluate_problem
 from metarl_rec.export import build_checkpoint, meta_params
+from metarl_rec.populations import training_population
 from metarl_rec.protocol import ADAPTED, POLICIES
 from metarl_rec.train import Progress, TrainResult, meta_train
 from tests.unit.synthetic import small_config, small_problem
@@ -127,3 +128,15 @@ def test_evaluate_problem_plays_every_policy_and_adaptation_beats_the_unadapted_
     assert all(np.array_equal(rewards[name], again[name]) for name in POLICIES)
     round_trip = meta_params(build_checkpoint(problem, meta_train(problem, config), config), config)
     assert torch.allclose(round_trip.step_logits, meta.step_logits, atol=1e-5)
+
+
+def test_latent_factor_population_resembles_the_users_it_was_fitted_on() -> None:
+    config = small_config(population="latent")
+    problem = small_problem(config)
+    space, _ = problem.folds[0]
+    population, users, _ = training_population(problem, space, np.arange(2000), config, iteration=0)
+    real = problem.rewards[space.users]
+    drawn = population.reward_probabilities(torch.from_numpy(users)).numpy()
+    # Reward rate within 15 %, spread of users' totals within a third; calibration proper is the simulator's business.
+    assert drawn.mean() == pytest.approx(real.mean(), rel=0.15)
+    assert drawn.sum(axis=1).std() == pytest.approx(real.sum(axis=1).std(), rel=0.33)
