@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 
 import httpx
 
-__all__ = ["ServiceProcess", "free_port", "start_and_fail"]
+__all__ = ["ServiceProcess", "free_port", "reason", "start_and_fail"]
 
 _ROOT = Path(__file__).parents[1]
 
@@ -39,6 +40,13 @@ def start_and_fail(checkpoint_dir: Path, data_dir: Path, **settings: Any) -> tup
         cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     return done.returncode, done.stderr
+
+
+def reason(stderr: str) -> str:
+    """Returns the one line that is no routine log line; fails where there are more."""
+    lines = [line for line in stderr.splitlines() if not (line.startswith("{") and json.loads(line)["level"] == "info")]
+    assert len(lines) == 1, stderr
+    return lines[0]
 
 
 class ServiceProcess:
@@ -79,6 +87,11 @@ class ServiceProcess:
     def redis_pid(self) -> int:
         """Process id of its embedded Redis."""
         return int((self._data_dir / "redis" / "redis.pid").read_text())
+
+    @property
+    def socket(self) -> Path:
+        """Where its embedded Redis listens."""
+        return self._data_dir / "redis" / "redis.sock"
 
     @property
     def log(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service_process import ServiceProcess, start_and_fail
+from tests.service_process import ServiceProcess, reason, start_and_fail
 
 
 def test_kill_of_the_service_between_two_feedbacks_loses_nothing(checkpoint_dir: Path, tmp_path: Path) -> None:
@@ -104,5 +104,5 @@ def test_second_service_on_one_data_directory_is_refused_in_one_line(checkpoint_
     with ServiceProcess(checkpoint_dir, tmp_path / "service") as service:
         code, stderr = start_and_fail(checkpoint_dir, tmp_path / "service")
         assert code == 1
-        assert [str(service.pid) in line for line in stderr.splitlines()] == [True]
+        assert f"in use by the service with pid {service.pid}" in reason(stderr)
         assert service.feedback("e1", "ada", "item1").status_code == 200
