@@ -13,7 +13,7 @@ from metarl_rec.errors import AdaptationError
 from metarl_rec.support import Support
 from service.catalogue import LiveCatalogue
 from service.metrics import Metrics
-from service.store.codec import NO_SLATE, USABLE, UserState
+from service.store.codec import USABLE, UserState
 
 __all__ = ["adapt_state", "support_of"]
 
@@ -25,44 +25,57 @@ def support_of(state: UserState, catalogue: LiveCatalogue) -> Support:
     positions before its own. Only transitions of a slate that was sampled over the whole catalogue form a ratio; those
     of restricted or greedy slates, and organic events, feed the value term. Transitions of unknown items are skipped.
     """
-    rows = state.transitions
-    known = np.array([catalogue.knows(int(item)) for item in rows["item"]], dtype=bool)
-    rows = rows[known] if len(rows) else rows
+    rows = state.transitions[catalogue.known(state.transitions["item"])]
     items = rows["item"].astype(np.int32)
-    slates = [state.slates.get(key.tobytes()) for key in rows["slate"]]
+    slates = [state.slates.get(key) for key in rows["slate"].tolist()]
     usable = np.array(
         [
-            slate is not None and bool(flags & USABLE)
+            slate is not None and flags & USABLE != 0
             for slate, flags in zip(slates, rows["flags"].tolist(), strict=True)
         ],
         dtype=bool,
     )
+    # Each slate's items once, however many transitions it has.
+    shown = {
+        key: np.array(slate.items, np.int64)
+        for key, slate, use in zip(rows["slate"].tolist(), slates, usable, strict=True)
+        if slate is not None and use
+    }
     seen = state.seen.astype(np.int64)
     # How much of the list each transition's user had seen; a dropped beginning was seen by all of them.
     lengths = [max(0, slate.seen - state.seen_dropped) if slate else 0 for slate in slates]
     common = min((length for length, use in zip(lengths, usable, strict=True) if use), default=len(seen))
-    involved = {int(item) for item in seen[common:]}
-    for slate, use in zip(slates, usable, strict=True):
-        if slate is not None and use:
-            involved.update(slate.items)
-    involved.update(items.tolist())
-    involved.difference_update(int(item) for item in seen[:common])
-    touched = np.array(sorted(item for item in involved if catalogue.knows(item)), np.int32)
+    involved = np.unique(np.concatenate([seen[common:], items.astype(np.int64), *shown.values()]))
+    involved = involved[catalogue.known(involved)]
+    seen_by_all = np.zeros(len(catalogue.available), bool)
+    seen_by_all[seen[:common][catalogue.known(seen[:common])]] = True
+    touched = involved[~seen_by_all[involved]].astype(np.int32)
+    column = np.full(len(catalogue.available), -1, np.int64)
+    column[touched] = np.arange(len(touched))
     rest = catalogue.available.copy()
     rest[seen[seen < len(rest)]] = False
     rest[touched] = False
+
+    def columns(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = column[numbers[numbers < len(column)]]
+        inside: NDArray[np.int64] = found[found >= 0]
+        return inside
+
     on_offer = catalogue.available[touched]
     allowed = np.zeros((len(items), len(touched)), bool)
-    for j, slate in enumerate(slates):
-        if not usable[j] or slate is None:
+    for j, key in enumerate(rows["slate"].tolist()):
+        if not usable[j]:
             continue
-        position = int(rows["position"][j])
-        gone = {int(item) for item in seen[common : lengths[j]]} | set(slate.items[:position])
-        allowed[j] = on_offer & np.array([int(item) not in gone for item in touched], bool)
+        own = column[items[j]]
+        if own < 0:
+            # Seen before the slate was drawn: no candidate then, so there is no ratio to form.
+            usable[j] = False
+            continue
+        allowed[j] = on_offer
+        allowed[j, columns(seen[common : lengths[j]])] = False
+        allowed[j, columns(shown[key][: rows["position"][j]])] = False
         # An item taken off the list since, or seen through another event in between, was still a candidate then.
-        own = touched == items[j]
-        usable[j] = bool(own.any())
-        allowed[j] |= own
+        allowed[j, own] = True
     return Support(
         items=items,
         rewards=rows["reward"].astype(np.float32),
@@ -98,8 +111,3 @@ def adapt_state(
     if result.ratios:
         metrics.clipped_ratio.observe(result.clipped / result.ratios)
     return result
-
-
-def is_organic(slate: bytes) -> bool:
-    """Returns whether a transition's slate key stands for no slate."""
-    return slate == NO_SLATE

@@ -41,6 +41,7 @@ class LiveCatalogue:
         self._popularity = np.zeros(capacity, np.float32)
         self._available = np.zeros(capacity, np.bool_)
         self._trained = np.zeros(capacity, np.bool_)
+        self._used = np.zeros(capacity, np.bool_)
         self._ids: list[str | None] = [None] * capacity
         self._attributes: list[Mapping[str, Any]] = [{}] * capacity
         self._numbers: dict[str, int] = {}
@@ -80,6 +81,12 @@ class LiveCatalogue:
         """Returns whether an item has this number."""
         return number < self._size and self._ids[number] is not None
 
+    def known(self, numbers: NDArray[Any]) -> NDArray[np.bool_]:
+        """Returns for each of some numbers [m] whether an item has it, bool [m]."""
+        inside: NDArray[np.bool_] = numbers < self._size
+        inside &= self._used[np.where(inside, numbers, 0)]
+        return inside
+
     def attributes(self, number: int) -> Mapping[str, Any]:
         """Returns the attributes of a known number."""
         return self._attributes[number]
@@ -111,6 +118,7 @@ class LiveCatalogue:
             self._grow(number + 1)
         self._size = max(self._size, number + 1)
         self._ids[number] = item_id
+        self._used[number] = True
         self._attributes[number] = attributes
         self._available[number] = available
         self._numbers[item_id] = number
@@ -121,5 +129,6 @@ class LiveCatalogue:
         self._popularity = np.concatenate([self._popularity, np.zeros(extra, np.float32)])
         self._available = np.concatenate([self._available, np.zeros(extra, np.bool_)])
         self._trained = np.concatenate([self._trained, np.zeros(extra, np.bool_)])
+        self._used = np.concatenate([self._used, np.zeros(extra, np.bool_)])
         self._ids += [None] * extra
         self._attributes += [{}] * extra
