@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from metarl_rec import dataset_store, embedding_store
@@ -188,4 +192,18 @@ def _store(
 
 
 def _machine() -> dict[str, Any]:
-    return {"machine": platform.machine(), "python": platform.python_version(), "numpy": np.__version__}
+    """Returns where a figure came from: processor, versions, and the commit where the code lies in a checkout."""
+    described = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+        "commit": described.stdout.strip() or None,
+    }

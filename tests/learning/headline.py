@@ -23,7 +23,7 @@ README = HERE.parents[1] / "README.md"
 BEGIN, END = "<!-- headline:begin -->", "<!-- headline:end -->"
 
 
-def headline(episodes: Episodes, context: dict[str, object], curve: str, raw: str) -> str:
+def headline(episodes: Episodes, machine: dict[str, object], curve: str, raw: str) -> str:
     """Returns the README's section as Markdown."""
     splits = len(set(episodes.splits))
     lines = [
@@ -47,7 +47,8 @@ def headline(episodes: Episodes, context: dict[str, object], curve: str, raw: st
         "*harmed*: share of episodes in which the adapted policy has strictly fewer hits than that one. *HB linear* is "
         "the hierarchical-Bayes linear bandit with the same prior and user attributes, its noise tuned on validation "
         "users; the adapted meta-policy samples at the temperature it is served with. Raw results, seeds and settings: "
-        f"[{raw}]({raw}); machine: {context['machine']}.",
+        f"[{raw}]({raw}); {machine['cores']} cores ({machine['machine']}), Python {machine['python']}, torch "
+        f"{machine['torch']}, commit {str(machine['commit'])[:12]}.",
         "",
         f"![cold-start curve]({curve})",
     ]
@@ -63,9 +64,9 @@ def main() -> None:
     target.mkdir(exist_ok=True)
     for name in ("evaluation.json", "curve.png"):
         shutil.copyfile(source / name, target / name)
-    context = json.loads((target / "evaluation.json").read_text(encoding="utf-8"))["context"]
+    machine = json.loads((target / "evaluation.json").read_text(encoding="utf-8"))["context"]["machine"]
     base = target.relative_to(README.parent)
-    section = headline(read_json(target / "evaluation.json"), context, f"{base}/curve.png", f"{base}/evaluation.json")
+    section = headline(read_json(target / "evaluation.json"), machine, f"{base}/curve.png", f"{base}/evaluation.json")
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     README.write_text(f"{before}{BEGIN}\n{section}\n{END}{rest.split(END)[1]}", encoding="utf-8")
