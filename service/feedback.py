@@ -189,11 +189,12 @@ def _append(
     for entry in group:
         event = entry.event
         identity, content = digest(event.event_id), _content_digest(event)
-        known = log.find(identity, content)
+        stamp = max(0.0, event.timestamp.timestamp()) if event.timestamp is not None else 0.0
+        known = log.find(identity, content, stamp)
         if known == "same":
             outcome.duplicates.append(event)
             continue
-        code = "conflict" if known == "other" else _fault(engine, state, event, impressions, now)
+        code = {"other": "conflict", "late": "late"}.get(known) or _fault(engine, state, event, impressions, now)
         number = engine.catalogue.number(event.item_id)
         if code is None and number is None:
             code = "unknown_item"
@@ -209,7 +210,14 @@ def _append(
             draft.learn(identity, number, reward, event.recommendation_id, impression)
             if impression is not None:
                 outcome.delays_s.append(max(0, now - impression.expires + settings.impression_ttl_s))
-        log.add(identity, content, now, window_s=settings.event_window_s, window_size=settings.event_window_size)
+        log.add(
+            identity,
+            content,
+            now,
+            window_s=settings.event_window_s,
+            window_size=settings.event_window_size,
+            stamp=stamp,
+        )
         outcome.applied.append(event)
     return replace(outcome, state=draft.state()) if outcome.applied else outcome
 

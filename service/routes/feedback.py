@@ -24,7 +24,7 @@ _DETAILS = {
     "unknown_item": "no item has this id; PUT it first",
     "unknown_user": "the user was deleted while this event was on its way; nothing was learned from it",
     "expired": "the recommendation is older than the reward window",
-    "late": "timestamp is older than the window in which event ids are remembered",
+    "late": "timestamp is older than the event ids that are remembered: whether the event counted cannot be told",
     "conflict": "event_id was used for another event of this user; choose a new one",
     "not_in_slate": "item_id was not in the slate of this recommendation",
     "future": "timestamp lies in the future; check the clock",

@@ -219,3 +219,23 @@ async def test_buffer_keeps_the_newest_transitions(checkpoint_dir: Path, tmp_pat
         assert (await app.user("ada"))["transitions"] == 8
         state = app.engine.decode((await app.engine.store.read(UserKeys.of("default", "ada"))).state)
         assert (len(state.seen), state.seen_dropped, len(state.slates)) == (16, 14, 8)
+
+
+async def test_repeat_of_an_event_that_left_the_window_is_refused_as_late(checkpoint_dir: Path, tmp_path: Path) -> None:
+    async with running(checkpoint_dir, tmp_path / "service", event_window_size=64, buffer_size=256) as app:
+        start = datetime.now(UTC) - timedelta(hours=1)
+        events = [
+            {
+                "event_id": f"e{i}",
+                "user_id": "ada",
+                "item_id": f"item{i}",
+                "type": "like",
+                "timestamp": (start + timedelta(milliseconds=i)).isoformat(),
+            }
+            for i in range(100)
+        ]
+        assert (await app.client.post("/v1/feedback", json={"events": events})).json()["applied"] == 100
+        again = (await app.client.post("/v1/feedback", json={"events": events})).json()
+        assert (again["applied"], again["duplicates"]) == (0, 64)
+        assert again["rejected"] == [{"index": i, "code": "late"} for i in range(36)]
+        assert (await app.user("ada"))["transitions"] == 100

@@ -20,9 +20,9 @@ def test_find_tells_new_same_and_other_content_apart() -> None:
     assert log.find(digest("e9"), b"same") == "new"
 
 
-def test_encode_decode_keeps_every_entry_in_24_bytes() -> None:
+def test_encode_decode_keeps_every_entry_in_32_bytes() -> None:
     log = filled(5)
-    assert len(log.encode()) == 5 * 24
+    assert len(log.encode()) == 8 + 5 * 32
     assert EventLog.decode(log.encode()).encode() == log.encode()
     assert EventLog.decode(log.encode()).find(digest("e4"), b"same") == "same"
 
@@ -52,3 +52,15 @@ def test_add_window_near_the_end_of_32_bits_does_not_wrap() -> None:
 def test_decode_of_a_cut_record_keeps_whole_entries() -> None:
     log = filled(3)
     assert len(EventLog.decode(log.encode()[:-1])) == 2
+
+
+def test_find_of_an_event_not_newer_than_the_forgotten_ones_is_late() -> None:
+    log = EventLog.decode(None)
+    for i in range(66):
+        log.add(digest(f"e{i}"), b"same", 5000, window_s=60, window_size=64, stamp=1000.5 + i)
+    log = EventLog.decode(log.encode())
+    assert log.find(digest("e0"), b"same", 1000.5) == "late"
+    assert log.find(digest("e1"), b"same", 1001.5) == "late"
+    assert log.find(digest("e2"), b"same", 1002.5) == "same"
+    assert log.find(digest("fresh"), b"same", 1001.6) == "new"
+    assert log.find(digest("without a time stamp"), b"same") == "new"
