@@ -114,7 +114,16 @@ class Metrics:
             self.adaptations.labels(outcome)
         for cause in ("truncated", "foreign", "codec", "checksum"):
             self.state_resets.labels(cause)
-        for reason in ("body_too_large", "body_timeout", "encoding", "path", "busy", "validation", "json"):
+        for reason in (
+            "body_too_large",
+            "body_timeout",
+            "body_incomplete",
+            "encoding",
+            "path",
+            "busy",
+            "validation",
+            "json",
+        ):
             self.rejected.labels(reason)
         for outcome in ("loaded", "refused"):
             self.policy_loads.labels(outcome)

@@ -124,6 +124,10 @@ class Boundary:
                 self._metrics.rejected.labels("body_timeout").inc()
                 detail = "the body did not arrive in time; send it without pauses"
                 raise ApiError(408, "body_timeout", detail, {"Connection": "close"}) from None
+            if message["type"] == "http.disconnect":
+                # Nobody is there to read it, but it is the client's fault and must be counted so.
+                self._metrics.rejected.labels("body_incomplete").inc()
+                raise ApiError(400, "body_incomplete", "the connection ended before the body did")
             left -= len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if left < 0:
