@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from metarl_rec.statistics import Episodes
 from metarl_rec.workspace import Workspace
 from service.commands.options import (
     Algorithm,
@@ -173,10 +174,11 @@ def inspect(workdir: Workdir = DEFAULT_WORKDIR, debug: Debug = False) -> None:
         console.print("metrics", dict(checkpoint.metrics))
 
 
-def show_report(workspace: Workspace, episodes: "Episodes") -> None:  # type: ignore[name-defined] # noqa: F821, UP037
+def show_report(workspace: Workspace, episodes: Episodes) -> None:
     """Prints both tables and where the files are."""
     from metarl_rec.report import comparison_table, hits_table
 
     console.print(hits_table(episodes))
     console.print(comparison_table(episodes))
-    console.print(f"report: {workspace.report}   curve: {workspace.evaluation / 'curve.png'}")
+    # Not wrapped: a path that is broken over two lines cannot be copied.
+    console.print(f"report: {workspace.report}   curve: {workspace.evaluation / 'curve.png'}", soft_wrap=True)
