@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -151,3 +152,27 @@ def test_quickstart_serves_prints_three_commands_and_uses_its_cache(tmp_path: Pa
         assert not any(re.search("stages 1-5", line) for line in lines)
     finally:
         stop(process)
+
+
+def test_train_interrupted_says_how_to_go_on_and_resumes(tmp_path: Path) -> None:
+    workdir = ["--workdir", str(tmp_path)]
+    for arguments in (["import", "ml-100k"], ["embed"]):
+        assert invoke(*arguments, *workdir).exit_code == 0
+    many = ["--set", "train.iterations=2000", "--set", "train.evaluate_every=1", "--set", "train.validation_repeats=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "train", *many, *workdir],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    state = tmp_path / "training" / "trainer.json"
+    for _ in range(1200):
+        if state.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().startswith("stopped; `metarl-rec train --resume`")
+    assert 1 <= json.loads(state.read_text())["iteration"] < 2000

@@ -105,7 +105,9 @@ def train(
     The bar shows the mean reward of validation users over 40 interactions: before (the meta-policy as it is) and after
     (adapting after every interaction). The empirical-Bayes start competes too, so training never ships something worse.
     """
-    with friendly_errors(debug):
+    with friendly_errors(
+        debug, "stopped; `metarl-rec train --resume` with the same settings goes on from the last validation"
+    ):
         from metarl_rec import pipeline
         from metarl_rec.train import Progress
 

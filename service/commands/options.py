@@ -83,10 +83,13 @@ def configuration(
 
 
 @contextmanager
-def friendly_errors(debug: bool) -> Iterator[None]:
-    """Turns an error that the user can put right into one line and exit code 2."""
+def friendly_errors(debug: bool, on_interrupt: str = "stopped") -> Iterator[None]:
+    """Turns an error that the user can put right into one line and exit code 2, and Ctrl+C into `on_interrupt`."""
     try:
         yield
+    except KeyboardInterrupt:
+        Console(stderr=True).print(on_interrupt, highlight=False, soft_wrap=True)
+        raise typer.Exit(130) from None
     except MetarlError as error:
         if debug:
             raise
