@@ -7,24 +7,31 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from simulator.checks import at_least, users_of
+from simulator.choice import ChoiceModel, Independent
+from simulator.dynamics import Dynamics
 from simulator.errors import SimulatorError
+from simulator.grades import DwellTime, StarRating
 from simulator.population import Population
-from simulator.randomness import uniforms
+from simulator.randomness import normals, uniforms
 from simulator.types import Observation, Response
+from simulator.visits import Visits
 
 __all__ = ["BatchEnv", "returns_to_go"]
 
 
 class BatchEnv:
-    """Plays users of a population; an item is never shown twice to a user.
+    """Plays users of a population; an item is never shown twice to a user, unless `repeats`.
 
     Two forms. In "bandit" every step is an episode of its own: every step ends `terminated`, and nothing is discounted;
     the user and what was shown go on. In "session", `horizon` steps make an episode whose rewards are discounted; an
-    end by the horizon is `truncated`, because the user would have gone on, and an end because fewer than k candidates
-    are left is `terminated`. After either end the user goes on with a new episode, as long as there are candidates.
+    end by the horizon is `truncated`, because the user would have gone on; an end because the user left, because their
+    lifetime is over or because fewer than k candidates are left is `terminated`. After either end the user goes on with
+    a new session, as long as they come back and there are candidates.
 
-    Whether a user likes an item is one draw keyed by (seed, user, item): it does not depend on when, at which position
-    or after what the item is shown, and logged users answer exactly as their log does.
+    All randomness is keyed by (seed, user, step or item, purpose): a batch draws what single users draw, and nothing
+    that one user does changes another's draws. Whether a user likes an item is one draw keyed by the item, so it does
+    not depend on when, at which position or after what the item is shown; with `repeats` it is keyed by the step too.
 
     Args:
         population: whom to play.
@@ -33,6 +40,11 @@ class BatchEnv:
         horizon: steps in a session, >= 1.
         discount: gamma in [0, 1); 0 in a bandit.
         slate_size: items k in a slate, >= 1.
+        choice: what a user does with a slate; every position by itself when absent.
+        dynamics: what changes while a user is played; nothing when absent.
+        stars: star ratings of what is shown, beside clicks.
+        dwell: dwell times of what is clicked.
+        repeats: an item may be shown again, and is answered anew.
         seed: decides every answer.
     """
 
@@ -45,64 +57,183 @@ class BatchEnv:
         horizon: int,
         discount: float = 0.0,
         slate_size: int = 1,
+        choice: ChoiceModel | None = None,
+        dynamics: Dynamics | None = None,
+        stars: StarRating | None = None,
+        dwell: DwellTime | None = None,
+        repeats: bool = False,
         seed: int,
     ) -> None:
         if form not in ("bandit", "session"):
             raise SimulatorError(f"form {form!r} must be bandit or session")
-        if horizon < 1 or slate_size < 1:
-            raise SimulatorError(f"horizon {horizon} and slate_size {slate_size} must be at least 1")
+        at_least("horizon", horizon, 1)
+        at_least("slate_size", slate_size, 1)
+        if slate_size > population.n_items:
+            raise SimulatorError(f"slate_size is {slate_size}; the population has only {population.n_items} items")
         if not 0 <= discount < 1:
             raise SimulatorError(f"discount {discount} must lie in 0..1, 1 excluded")
         if form == "bandit" and discount != 0:
             raise SimulatorError(f"discount {discount} must be 0 in a bandit; use form session")
-        if users.ndim != 1 or len(users) == 0:
-            raise SimulatorError(f"users must be a vector with at least one user, not {tuple(users.shape)}")
-        if int(users.min()) < 0 or int(users.max()) >= population.n_users:
-            raise SimulatorError(f"users must lie in 0..{population.n_users - 1}")
+        users_of(users, population.n_users)
+        self.discount = discount
+        self._population = population
         self._session = form == "session"
         self._horizon = horizon
         self._slate_size = slate_size
-        self.discount = discount
-        probabilities = population.reward_probabilities(users)
-        items = torch.arange(population.n_items)
-        draws = uniforms(seed, "response", users.unsqueeze(1), items.unsqueeze(0))
-        self._answers = (draws < probabilities.to(torch.float64)).to(torch.float32)
-        self._offered = population.candidates(users)
-        self._open = self._offered.clone()
-        self._step = 0
+        self._choice = choice or Independent()
+        self._dynamics = dynamics or Dynamics()
+        self._stars, self._dwell = stars, dwell
+        self._repeats = repeats
+        self._seed = seed
+        self._check_dynamics()
+        self._begin(users.to(population.device).clone())
 
-    def reset(self) -> Observation:
-        """Returns every user to the beginning; the answers stay the same."""
-        self._open = self._offered.clone()
+    def _check_dynamics(self) -> None:
+        dynamics, population = self._dynamics, self._population
+        topics = dynamics.topics
+        if topics is not None and len(topics.weights) != population.n_items:
+            raise SimulatorError(
+                f"topics has {len(topics.weights)} items, the population {population.n_items}; give one row an item"
+            )
+        if dynamics.leaving is not None and not self._session:
+            raise SimulatorError("leaving needs form session: in a bandit every step is an episode of its own")
+        moving = dynamics.drift is not None or dynamics.satiation is not None
+        if moving and population.tastes(torch.zeros(1, dtype=torch.int64, device=population.device)).shape[1] == 0:
+            raise SimulatorError(
+                "drift and satiation need a population with tastes; use LatentFactorUsers or FactorUsers"
+            )
+
+    def _begin(self, users: Tensor) -> None:
+        self._users = users
+        self._tastes = self._population.tastes(users)
+        self._open = self._population.candidates(users)
+        self._left = self._open.sum(dim=1)
         self._step = 0
-        return Observation(self._open, self._step)
+        lifetimes = self._population.activity(users) if self._dynamics.lifetimes else None
+        self._visits = Visits.begin(users, self._dynamics, lifetimes)
+        self._visits.absent |= self._left < self._slate_size
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return self._population.n_items
+
+    @property
+    def visits(self) -> Visits:
+        """Where each user stands in their session; a view that the next step changes."""
+        return self._visits
+
+    def reset(self, users: Tensor | None = None) -> Observation:
+        """Returns every user to the beginning; the answers stay the same.
+
+        Args:
+            users: [N] int64, other users to play from now on.
+        """
+        if users is not None:
+            users_of(users, self._population.n_users)
+        self._begin(self._users if users is None else users.to(self._population.device).clone())
+        return self._observation()
+
+    def replace(self, rows: Tensor, users: Tensor) -> Observation:
+        """Puts new users at their beginning in place of others, as a vectorized environment does at an episode's end.
+
+        Args:
+            rows: [M] int64, which of the N places.
+            users: [M] int64, who takes them.
+        """
+        users_of(users, self._population.n_users)
+        users = users.to(self._population.device)
+        self._users[rows] = users
+        self._tastes[rows] = self._population.tastes(users)
+        self._open[rows] = self._population.candidates(users)
+        self._left[rows] = self._open[rows].sum(dim=1)
+        self._visits.replace(rows, users, self._population.activity(users) if self._dynamics.lifetimes else None)
+        self._visits.absent[rows] |= self._left[rows] < self._slate_size
+        return self._observation()
+
+    def utilities(self, items: Tensor | None = None) -> Tensor:
+        """Returns the logits [N, k] (of all items without `items` [N, k]) with which users would answer now."""
+        return self._visits.satiated(self._population.utilities(self._users, self._tastes, items), items)
+
+    def reward_probabilities(self) -> Tensor:
+        """Returns P(like) [N, n] of every item now, as it would be answered if it were shown alone."""
+        return torch.sigmoid(self.utilities())
 
     def step(self, slates: Tensor) -> tuple[Observation, Response]:
         """Shows one slate a user and returns what may be shown next, and the answers.
 
         Args:
-            slates: [N, k] int64, distinct candidates of each user.
+            slates: [N, k] int64, distinct candidates of each user who is present; rows of others are ignored.
 
         Raises:
             SimulatorError: a slate has the wrong shape, or holds an item that is not a candidate.
         """
-        if slates.shape != (len(self._open), self._slate_size):
-            raise SimulatorError(
-                f"slates {tuple(slates.shape)} must be {(len(self._open), self._slate_size)}: one row a user"
-            )
-        if int(slates.min()) < 0 or int(slates.max()) >= self._open.shape[1]:
-            raise SimulatorError(f"slates must hold item numbers 0..{self._open.shape[1] - 1}")
-        following = self._open.scatter(1, slates, False)
-        shown = self._open.sum(dim=1) - following.sum(dim=1)
-        if not bool(self._open.gather(1, slates).all()) or bool((shown != self._slate_size).any()):
-            raise SimulatorError("a slate holds an item twice, or one that is not a candidate of its user any more")
-        self._open = following
+        self._check_slates(slates)
+        present = ~self._visits.absent
+        utilities = self.utilities(slates)
+        clicks, stars, dwell = self._answers(slates, utilities, present)
+        if not self._repeats:
+            shown = present.unsqueeze(1).expand_as(slates)
+            self._open.scatter_(1, slates, self._open.gather(1, slates) & ~shown)
+            self._left -= present * self._slate_size
+        delays = self._delays()
+        terminated, truncated = self._advance(slates, clicks, present)
         self._step += 1
-        exhausted = following.sum(dim=1) < self._slate_size
-        at_horizon = torch.full_like(exhausted, self._session and self._step % self._horizon == 0)
-        terminated = exhausted if self._session else torch.ones_like(exhausted)
-        response = Response(self._answers.gather(1, slates), terminated, at_horizon & ~terminated)
-        return Observation(self._open, self._step), response
+        response = Response(clicks.to(torch.float32), terminated, truncated, present, delays, stars, dwell)
+        return self._observation(), response
+
+    def _observation(self) -> Observation:
+        return Observation(self._open, ~self._visits.absent, self._visits.session_step, self._step)
+
+    def _check_slates(self, slates: Tensor) -> None:
+        if slates.shape != (len(self._users), self._slate_size):
+            raise SimulatorError(
+                f"slates {tuple(slates.shape)} must be {(len(self._users), self._slate_size)}: one row a user"
+            )
+        if int(slates.min()) < 0 or int(slates.max()) >= self.n_items:
+            raise SimulatorError(f"slates must hold item numbers 0..{self.n_items - 1}")
+        wrong = ~self._open.gather(1, slates).all(dim=1)
+        if self._slate_size > 1:
+            ordered = slates.sort(dim=1).values
+            wrong |= (ordered[:, 1:] == ordered[:, :-1]).any(dim=1)
+        if bool((wrong & ~self._visits.absent).any()):
+            raise SimulatorError("a slate holds an item twice, or one that is not a candidate of its user any more")
+
+    def _answers(
+        self, slates: Tensor, utilities: Tensor, present: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        user, step = self._users.unsqueeze(1), self._visits.step.unsqueeze(1)
+        keys = (user, slates, step) if self._repeats else (user, slates)
+        attraction = uniforms(self._seed, "response", *keys)
+        if isinstance(self._choice, Independent):
+            examination = attraction
+        else:
+            positions = torch.arange(self._slate_size, device=slates.device)
+            examination = uniforms(self._seed, "examination", user, step, positions)
+        wide = utilities.to(torch.float64)
+        clicks = self._choice.sample(wide, attraction, examination) & present.unsqueeze(1)
+        stars = self._stars.sample(wide, attraction) * present.unsqueeze(1) if self._stars else None
+        dwell = None
+        if self._dwell:
+            dwell = self._dwell.sample(wide, normals(self._seed, "dwell", *keys), clicks)
+        return clicks, stars, dwell
+
+    def _delays(self) -> Tensor:
+        loss = self._dynamics.feedback
+        if loss is None:
+            return torch.zeros_like(self._users)
+        return loss.delays(self._users, self._visits.step, self._seed)
+
+    def _advance(self, slates: Tensor, clicks: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Moves every user on by one step and returns which episodes terminated and which were truncated [N] bool."""
+        visits = self._visits
+        if self._dynamics.drift is not None:
+            self._tastes = self._dynamics.drift.move(self._tastes, self._users, visits.step, self._seed)
+        exhausted = self._left < self._slate_size if not self._repeats else torch.zeros_like(present)
+        if not self._session:
+            visits.advance_bandit(slates, exhausted, present)
+            return present.clone(), torch.zeros_like(present)
+        return visits.advance_session(slates, clicks, exhausted, present, horizon=self._horizon, seed=self._seed)
 
 
 def returns_to_go(rewards: Tensor, ends: Tensor, discount: float) -> Tensor:
