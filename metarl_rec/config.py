@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from metarl_rec.errors import ConfigError
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.tasks import PriorConfig
+from metarl_rec.worlds import WorldConfig
 
 __all__ = ["EmbeddingConfig", "RunConfig", "TrainConfig", "load_config"]
 
@@ -50,8 +51,12 @@ class TrainConfig(_Frozen):
         evaluate_every: iterations between validations and saved states.
         validation_repeats: roll-outs a validation averages over, with common random numbers.
         population: whose rewards the tasks are: logged users, latent-factor users, or both in turn.
+        simulated_users: latent-factor users an iteration plays; as many as the fold has logged ones when absent.
+        validation_users: latent-factor users that validate in a world that moves.
         form: bandit (every step an episode) or session (`session_length` steps with the inner loop's discount).
         session_length: steps in a session.
+        world: what moves in the world while the tasks are played; see `worlds.WorldConfig`.
+        fatigue_rate: Adam's for the fatigue, with the same decay.
         outer_temperature: tau of the policy that the query loss judges.
         outer_value_coef: weight of the value error in the query loss.
     """
@@ -68,6 +73,10 @@ class TrainConfig(_Frozen):
     population: Literal["logged", "latent", "mixed"] = "logged"
     form: Literal["bandit", "session"] = "bandit"
     session_length: int = Field(default=10, ge=1, le=1000)
+    simulated_users: int | None = Field(default=None, ge=2, le=100_000)
+    validation_users: int = Field(default=200, ge=2, le=100_000)
+    world: WorldConfig = WorldConfig()
+    fatigue_rate: float = Field(default=0.1, ge=0, le=1)
     outer_temperature: float = Field(default=0.05, gt=0)
     outer_value_coef: float = Field(default=4.0, ge=0)
 
@@ -129,4 +138,5 @@ def load_config(path: Path | None = None, assignments: Sequence[str] = ()) -> Ru
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"setting {where}: {first['msg']}; see metarl-rec train --help") from None
+        problem = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"setting {where}: {problem}; see metarl-rec train --help") from None

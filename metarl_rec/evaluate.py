@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.baselines import HierarchicalBayesPolicy
 from metarl_rec.config import RunConfig
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.policies import AdaptedPolicy, FixedPolicy, OnlinePolicy, RandomPolicy
+from metarl_rec.policies import FixedPolicy, OnlinePolicy, RandomPolicy
 from metarl_rec.problem import Problem
 from metarl_rec.protocol import ADAPTED, NOISE_GRID, POLICIES, STEPS
 from metarl_rec.rollout import play
@@ -102,7 +103,7 @@ def _play(
     problem: Problem, policy: OnlinePolicy, users: NDArray[np.int64], seed: int, name: str
 ) -> NDArray[np.float32]:
     env = BatchEnv(LoggedUsers(problem.rewards, problem.rated), torch.from_numpy(users), horizon=STEPS, seed=seed)
-    return play(env, policy, STEPS, generator(seed, "evaluate", name)).rewards
+    return play(env, policy, STEPS, generator(seed, "evaluate", name)).rewards[:, :, 0]
 
 
 def _plain_features(problem: Problem) -> NDArray[np.float32]:

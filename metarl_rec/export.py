@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.checkpoint import Checkpoint, ItemRecord
 from metarl_rec.config import RunConfig
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.kernels import policy_kl
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.policies import AdaptedPolicy
+from metarl_rec.policies import Feedback
 from metarl_rec.prior import LinearEncoder, fit_linear_encoder
 from metarl_rec.problem import Problem
 from metarl_rec.rollout import play
@@ -121,12 +121,12 @@ class _Recorder(AdaptedPolicy):
         self.readings = []
         self._base = self._popularity + self._starts @ self._features.T
 
-    def observe(self, items: NDArray[np.int32], rewards: NDArray[np.float32]) -> None:
-        super().observe(items, rewards)
-        if self._items.shape[1] not in KL_READINGS or self._candidates is None:
+    def observe(self, feedback: Feedback) -> None:
+        super().observe(feedback)
+        if self.history is None or self.history.shown.shape[1] not in KL_READINGS:
             return
         values = self._popularity + self.weights @ self._features.T
-        rest = self._candidates.copy()
-        np.put_along_axis(rest, self._items.astype(np.int64), False, axis=1)
+        rest = self.history.candidates.copy()
+        np.put_along_axis(rest, self.history.shown.astype(np.int64), False, axis=1)
         for user in range(len(values)):
             self.readings.append(policy_kl(values[user], self._base[user], rest[user], self._inner.temperature))

@@ -19,6 +19,7 @@ POPULARITY_PIVOT = 0.3
 """Popularity at which `value_weight[2]` and `value_weight[3]` have no effect (science.md section 7)."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class InnerParams(BaseModel):
@@ -33,6 +34,8 @@ class InnerParams(BaseModel):
         temperature: tau of the softmax policy over values, in the units of a reward; > 0.
         clip: PPO's clip range epsilon on the ratio, in (0, 1).
         discount: gamma between successive steps of one session, in [0, 1); 0 is a bandit.
+        fatigue: h_m >= 0, what full exposure to an item's topics takes off its value in each memory of
+            `fatigue.RETENTIONS`, in units of reward; zeros where the policy does not mind what was shown before.
         kl_limit_nats: greatest KL(adapted || initialization) over the candidates that an adaptation may reach;
             None while it has not been calibrated.
     """
@@ -48,4 +51,5 @@ class InnerParams(BaseModel):
     temperature: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.01
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    fatigue: tuple[NonNegative, NonNegative, NonNegative] = (0.0, 0.0, 0.0)
     kl_limit_nats: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

@@ -276,11 +276,12 @@ def adapt_batch(
     features: NDArray[Any],
     popularity: NDArray[Any],
     starts: NDArray[Any],
-    items: NDArray[np.int32],
+    shown: NDArray[np.int32],
     rewards: NDArray[Any],
     log_propensities: NDArray[Any],
-    usable: bool,
-    session_length: int,
+    known: NDArray[np.bool_],
+    usable: NDArray[np.bool_],
+    sessions: NDArray[np.int32],
     candidates: NDArray[np.bool_],
     step_sizes: NDArray[np.float64],
     value_weight: NDArray[np.float64],
@@ -291,36 +292,61 @@ def adapt_batch(
     discount: float,
     stats: NDArray[np.float64],
 ) -> NDArray[Any]:
-    """Returns N users' fast weights [N, D], each after the same number of single-item steps (`sequential_support`).
+    """Returns N users' fast weights [N, D], each adapted on what is known of what they were shown (`shown_support`).
 
     Args:
         features: [n, D] float.
         popularity: [n] float.
         starts: [N, D] float, each user's initialization.
-        items: [N, B] int32.
-        rewards: [N, B] float.
+        shown: [N, B] int32, items in the order in which they were shown, position by position; -1 where nothing was.
+        rewards: [N, B] float; read where known.
         log_propensities: [N, B] float.
-        usable: whether ratios may be formed at all.
-        session_length: steps in a session.
+        known: [N, B] bool, whether the reward has arrived.
+        usable: [N, B] bool, whether the ratio may be formed.
+        sessions: [N, B] int32, number of the session.
         candidates: [N, n] bool, items on offer before the first step.
         step_sizes: [K] float64; this and the rest as in `InnerParams`.
         stats: [N, 3] float64, overwritten; see `adapt_one`.
     """
-    n_users, count = items.shape
+    n_users, width = shown.shape
     out = np.empty_like(starts)
     for user in prange(n_users):
         rest = candidates[user].copy()
-        allowed = np.zeros((count, count), np.bool_)
+        touched = np.empty(width, np.int32)
+        at = np.empty(width, np.int64)
+        seen, count = 0, 0
+        for b in range(width):
+            if shown[user, b] >= 0:
+                rest[shown[user, b]] = False
+                touched[seen] = shown[user, b]
+                seen += 1
+                if known[user, b]:
+                    at[count] = b
+                    count += 1
+        items = np.empty(count, np.int32)
+        reward = np.empty(count, rewards.dtype)
+        log_propensity = np.empty(count, log_propensities.dtype)
+        ratio = np.empty(count, np.bool_)
         continues = np.zeros(count, np.bool_)
+        allowed = np.zeros((count, seen), np.bool_)
+        place = 0
+        for b in range(width):
+            if shown[user, b] < 0:
+                continue
+            for j in range(count):
+                # What was shown at or after a transition was still on offer when it was drawn.
+                allowed[j, place] = at[j] <= b
+            place += 1
         for j in range(count):
-            rest[items[user, j]] = False
-            continues[j] = (j + 1) % session_length != 0 and j + 1 < count
-            for u in range(j, count):
-                allowed[j, u] = True
+            b = at[j]
+            items[j] = shown[user, b]
+            reward[j] = rewards[user, b]
+            log_propensity[j] = log_propensities[user, b]
+            ratio[j] = usable[user, b]
+            continues[j] = j + 1 < count and sessions[user, b] == sessions[user, at[j + 1]]
         out[user] = adapt_one(
-            features, popularity, starts[user], items[user], rewards[user], log_propensities[user],
-            np.full(count, usable), continues, rest, items[user], allowed, step_sizes, value_weight,
-            policy_coef, entropy_coef, temperature, clip, discount, stats[user],
+            features, popularity, starts[user], items, reward, log_propensity, ratio, continues, rest, touched[:seen],
+            allowed, step_sizes, value_weight, policy_coef, entropy_coef, temperature, clip, discount, stats[user],
         )  # fmt: skip
     return out
 

@@ -13,6 +13,9 @@ from metarl_rec.inner_params import InnerParams
 __all__ = ["InnerTensors", "MetaParams"]
 
 
+_FATIGUE_SCALE = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class InnerTensors:
     """`InnerParams` as tensors that gradients flow through.
@@ -60,6 +63,7 @@ class MetaParams:
         value_weight: [4], o of the value loss.
         log_policy_coef: [].
         log_entropy_coef: [].
+        raw_fatigue: [M], fatigue = .1 softplus(.); not learned where the configured fatigue is zero throughout.
     """
 
     initialization: Tensor
@@ -68,6 +72,7 @@ class MetaParams:
     value_weight: Tensor
     log_policy_coef: Tensor
     log_entropy_coef: Tensor
+    raw_fatigue: Tensor
 
     @classmethod
     def start(
@@ -82,11 +87,20 @@ class MetaParams:
             value_weight=torch.tensor(inner.value_weight, dtype=dtype),
             log_policy_coef=torch.tensor(math.log(max(inner.policy_coef, 1e-12)), dtype=dtype),
             log_entropy_coef=torch.tensor(math.log(max(inner.entropy_coef, 1e-12)), dtype=dtype),
+            raw_fatigue=torch.tensor(
+                [math.log(math.expm1(max(h, 1e-6) / _FATIGUE_SCALE)) for h in inner.fatigue], dtype=dtype
+            ),
         )
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns the fields by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def fatigue(self, base: InnerParams) -> Tensor:
+        """Returns h [M] >= 0; zeros where `base` has none."""
+        if not any(base.fatigue):
+            return torch.zeros_like(self.raw_fatigue)
+        return _FATIGUE_SCALE * torch.nn.functional.softplus(self.raw_fatigue)
 
     def inner(self, base: InnerParams) -> InnerTensors:
         """Returns the constrained settings; what is not learned comes from `base`."""
@@ -112,5 +126,6 @@ class MetaParams:
                 "value_weight": (o[0], o[1], o[2], o[3]),
                 "policy_coef": float(tensors.policy_coef),
                 "entropy_coef": float(tensors.entropy_coef),
+                "fatigue": tuple(self.fatigue(base).tolist()),
             }
         )

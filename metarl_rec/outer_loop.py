@@ -30,12 +30,31 @@ class TaskBatch:
         shift: [N, D] float, attribute shift of each user's w0, before the gain.
         rewards: [N, n] float, expected reward of every item for every user.
         query: [N, n] bool, items not shown yet: the adapted policy is judged on these.
+        session: what is needed besides in worlds whose rewards depend on what was shown before, else None.
     """
 
     support: SupportBatch
     shift: Tensor
     rewards: Tensor
     query: Tensor
+    session: SessionBatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBatch:
+    """The state in which each of N tasks is judged, and what was done there.
+
+    Attributes:
+        exposure: [N, M, T] float, memories of topics shown.
+        topics: [n, T] float.
+        actions: [N] int64, the item that the judged policy drew in that state.
+        future: [N] float, gamma times the advantage of what followed (`credit.future_advantages`).
+    """
+
+    exposure: Tensor
+    topics: Tensor
+    actions: Tensor
+    future: Tensor
 
 
 def starts(meta: MetaParams, shift: Tensor) -> Tensor:
@@ -43,21 +62,38 @@ def starts(meta: MetaParams, shift: Tensor) -> Tensor:
     return meta.initialization + meta.attribute_gain * shift
 
 
-def outer_loss(weights: Tensor, batch: TaskBatch, temperature: float, value_coef: float) -> Tensor:
+def outer_loss(
+    weights: Tensor, batch: TaskBatch, temperature: float, value_coef: float, fatigue: Tensor | None = None
+) -> Tensor:
     """Returns each task's query loss [N]: minus expected reward, plus the squared value error, both under the policy.
+
+    In a session the policy minds fatigue, and the loss takes off log pi(a) gamma (G - V): the gradient of the expected
+    return is that of the expected reward, which is known for every item, plus the score function's for what follows.
 
     Args:
         weights: [N, D], adapted fast weights.
         batch: the tasks.
         temperature: tau of the judged policy softmax(v / tau) over the query items.
         value_coef: weight of the value error.
+        fatigue: [M], h; read in sessions.
+
+    Reference: Sutton et al., "Policy Gradient Methods for Reinforcement Learning with Function Approximation", 1999,
+        theorem 1, with the immediate part summed over all actions (Asadi et al., 2017, arXiv:1709.00503).
     """
     values = batch.support.popularity + weights @ batch.support.features.T
-    logits = (values / temperature).masked_fill(~batch.query, torch.finfo(values.dtype).min / 4)
+    session = batch.session
+    scores = values
+    if session is not None and fatigue is not None:
+        scores = values - torch.einsum("m,nmt,it->ni", fatigue, session.exposure, session.topics)
+    logits = (scores / temperature).masked_fill(~batch.query, torch.finfo(values.dtype).min / 4)
     policy = torch.softmax(logits, dim=1)
     reward = (policy * batch.rewards).sum(dim=1)
     error = (policy * (batch.rewards - values).square()).sum(dim=1)
-    return value_coef * error - reward
+    loss = value_coef * error - reward
+    if session is None:
+        return loss
+    log_pi = torch.log_softmax(logits, dim=1).gather(1, session.actions.unsqueeze(1)).squeeze(1)
+    return loss - log_pi * session.future
 
 
 def maml_gradient(
@@ -84,7 +120,7 @@ def maml_gradient(
     leaves = {name: tensor.detach().requires_grad_() for name, tensor in meta.tensors().items()}
     learner = MetaParams(**leaves)
     weights = adapt(starts(learner, batch.shift), batch.support, learner.inner(base), order=order, bound=bound)
-    loss = outer_loss(weights, batch, temperature, value_coef).mean()
+    loss = outer_loss(weights, batch, temperature, value_coef, learner.fatigue(base)).mean()
     gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
     named = zip(leaves, gradients, strict=True)
     return loss.item(), {name: torch.zeros_like(leaves[name]) if g is None else g for name, g in named}

@@ -1,4 +1,4 @@
-"""Policies that play users online: the adapted meta-policy and every baseline, behind one interface."""
+"""What plays users online, behind one interface, and the policies that learn nothing."""
 
 from __future__ import annotations
 
@@ -8,38 +8,79 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from metarl_rec.errors import AdaptationError
-from metarl_rec.inner_params import InnerParams
-from metarl_rec.kernels import adapt_batch
 from metarl_rec.slates import greedy_slates, sample_slates
 
-__all__ = ["AdaptedPolicy", "Decision", "FixedPolicy", "OnlinePolicy", "RandomPolicy"]
+__all__ = ["Decision", "Feedback", "FixedPolicy", "OnlinePolicy", "RandomPolicy", "View", "choose"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a policy sees of N users before it chooses; the arrays are the world's own and change with the next step.
+
+    Attributes:
+        candidates: [N, n] bool, what may be shown to each.
+        present: [N] bool, who is there; what is chosen for others is not shown.
+        session_step: [N] int64, slates seen in the current session; 0 begins one.
+        slate_size: k.
+    """
+
+    candidates: NDArray[np.bool_]
+    present: NDArray[np.bool_]
+    session_step: NDArray[np.int64]
+    slate_size: int = 1
+
+    @classmethod
+    def of(cls, candidates: NDArray[np.bool_], slate_size: int = 1) -> View:
+        """Returns a view in which everybody is present and every step is an episode of its own."""
+        users = len(candidates)
+        return cls(candidates, np.ones(users, np.bool_), np.zeros(users, np.int64), slate_size)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One step's choices for N users.
+    """One step's slates for N users.
 
     Attributes:
-        items: [N] int32.
-        log_propensities: [N] float32, nats; 0 for a greedy choice.
+        items: [N, k] int32; anything for users who are not present.
+        log_propensities: [N, k] float32, nats, each conditional on the positions before it; 0 for greedy choices.
     """
 
     items: NDArray[np.int32]
     log_propensities: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """Rewards that have arrived.
+
+    Attributes:
+        users: [M] int64, rows of the batch.
+        steps: [M] int64, number of the step whose slate was answered, counted from `begin`.
+        rewards: [M, k] float32.
+    """
+
+    users: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    rewards: NDArray[np.float32]
+
+    @classmethod
+    def at_once(cls, step: int, rewards: NDArray[np.float32]) -> Feedback:
+        """Returns the answers [N, k] of all users to the slates of one step."""
+        users = len(rewards)
+        return cls(np.arange(users), np.full(users, step), rewards)
+
+
 class OnlinePolicy(Protocol):
-    """Plays N users side by side, one item a step, each user on their own history alone."""
+    """Plays N users side by side, one slate a step, each user on their own history alone."""
 
     def begin(self, rng: np.random.Generator) -> None:
         """Forgets every history; `rng` is the only source of randomness until the next `begin`."""
 
-    def act(self, candidates: NDArray[np.bool_]) -> Decision:
-        """Chooses an item for every user out of candidates [N, n] bool."""
+    def act(self, view: View) -> Decision:
+        """Chooses a slate for every user who is present."""
 
-    def observe(self, items: NDArray[np.int32], rewards: NDArray[np.float32]) -> None:
-        """Learns from what was shown, items [N] int32, and what it gave, rewards [N] float32."""
+    def observe(self, feedback: Feedback) -> None:
+        """Learns from rewards; called after every step, with nothing in it where nothing has arrived."""
 
 
 class RandomPolicy:
@@ -49,14 +90,11 @@ class RandomPolicy:
         """Keeps the generator."""
         self._rng = rng
 
-    def act(self, candidates: NDArray[np.bool_]) -> Decision:
+    def act(self, view: View) -> Decision:
         """Draws uniformly from the candidates."""
-        uniforms = self._rng.random((len(candidates), 1))
-        values = np.zeros(candidates.shape, np.float32)
-        items, log_propensities = sample_slates(values, candidates, 1.0, uniforms)
-        return Decision(items[:, 0], log_propensities[:, 0].astype(np.float32))
+        return choose(np.zeros(view.candidates.shape, np.float32), view, 1.0, self._rng)
 
-    def observe(self, items: NDArray[np.int32], rewards: NDArray[np.float32]) -> None:
+    def observe(self, feedback: Feedback) -> None:
         """Learns nothing."""
 
 
@@ -76,95 +114,22 @@ class FixedPolicy:
         """Keeps the generator."""
         self._rng = rng
 
-    def act(self, candidates: NDArray[np.bool_]) -> Decision:
+    def act(self, view: View) -> Decision:
         """Samples, or takes the best."""
-        return choose(self._values, candidates, self._temperature, self._rng)
+        return choose(self._values, view, self._temperature, self._rng)
 
-    def observe(self, items: NDArray[np.int32], rewards: NDArray[np.float32]) -> None:
+    def observe(self, feedback: Feedback) -> None:
         """Learns nothing."""
 
 
-class AdaptedPolicy:
-    """PPO adaptation of every user after every interaction, from given starting points.
-
-    Args:
-        features: [n, D] float32.
-        popularity: [n] float32.
-        starts: [N, D] float32, w0 of each user.
-        inner: meta-parameters.
-        greedy: show the best item instead of sampling at the inner loop's temperature; then no ratio is formed.
-        session_length: steps in a session, for a discount above 0.
-    """
-
-    def __init__(
-        self,
-        features: NDArray[np.float32],
-        popularity: NDArray[np.float32],
-        starts: NDArray[np.float32],
-        inner: InnerParams,
-        *,
-        greedy: bool = False,
-        session_length: int = 1,
-    ) -> None:
-        self._features = np.ascontiguousarray(features)
-        self._popularity = popularity
-        self._starts = np.ascontiguousarray(starts)
-        self._inner = inner
-        self._greedy = greedy
-        self._session_length = session_length
-
-    def begin(self, rng: np.random.Generator) -> None:
-        """Returns every user to their starting point."""
-        users = len(self._starts)
-        self._rng = rng
-        self._items = np.zeros((users, 0), np.int32)
-        self._rewards = np.zeros((users, 0), np.float32)
-        self._log_propensities = np.zeros((users, 0), np.float32)
-        self._candidates: NDArray[np.bool_] | None = None
-        self._last: Decision | None = None
-        self.weights = self._starts
-        self.stats = np.zeros((users, 3))
-
-    def act(self, candidates: NDArray[np.bool_]) -> Decision:
-        """Samples from (or takes the best of) the adapted values."""
-        if self._candidates is None:
-            self._candidates = candidates.copy()
-        values = self._popularity + self.weights @ self._features.T
-        self._last = choose(values, candidates, None if self._greedy else self._inner.temperature, self._rng)
-        return self._last
-
-    def observe(self, items: NDArray[np.int32], rewards: NDArray[np.float32]) -> None:
-        """Adapts every user from their starting point over their whole history."""
-        if self._last is None or self._candidates is None:
-            raise RuntimeError("observe comes after act")
-        self._items = np.column_stack([self._items, items.astype(np.int32)])
-        self._rewards = np.column_stack([self._rewards, rewards.astype(np.float32)])
-        self._log_propensities = np.column_stack([self._log_propensities, self._last.log_propensities])
-        inner = self._inner
-        self.weights = adapt_batch(
-            self._features, self._popularity, self._starts, self._items, self._rewards, self._log_propensities,
-            not self._greedy, self._session_length, self._candidates, np.asarray(inner.step_sizes),
-            np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
-            inner.discount, self.stats,
-        )  # fmt: skip
-        if not np.isfinite(self.weights).all():
-            raise AdaptationError(
-                f"adapting diverged after {self._items.shape[1]} interactions; "
-                f"lower inner.policy_coef ({inner.policy_coef:g}) or raise inner.temperature ({inner.temperature:g})"
-            )
-
-    @property
-    def history(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-        """Items [N, B] int32, rewards [N, B] float32 and log-propensities [N, B] float32 so far."""
-        return self._items, self._rewards, self._log_propensities
-
-
-def choose(
-    values: NDArray[np.float32], candidates: NDArray[np.bool_], temperature: float | None, rng: np.random.Generator
-) -> Decision:
-    """Returns one item a user: a draw from softmax(values / temperature), or the best where temperature is None."""
+def choose(values: NDArray[np.float32], view: View, temperature: float | None, rng: np.random.Generator) -> Decision:
+    """Returns a slate for every user: drawn from softmax(values / temperature), or the best where that is None."""
+    candidates = view.candidates
+    if not view.present.all():
+        # Nobody is there to run out of candidates: their rows are ignored, whatever stands in them.
+        candidates = candidates | ~view.present[:, None]
     if temperature is None:
-        items = greedy_slates(values, candidates, 1)[:, 0]
-        return Decision(items, np.zeros(len(items), np.float32))
-    drawn, log_propensities = sample_slates(values, candidates, temperature, rng.random((len(values), 1)))
-    return Decision(drawn[:, 0], log_propensities[:, 0].astype(np.float32))
+        items = greedy_slates(values, candidates, view.slate_size)
+        return Decision(items, np.zeros(items.shape, np.float32))
+    items, log_propensities = sample_slates(values, candidates, temperature, rng.random((len(values), view.slate_size)))
+    return Decision(items, log_propensities.astype(np.float32))

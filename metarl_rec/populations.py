@@ -1,43 +1,90 @@
-"""Whose tasks the trainer plays: logged users, users drawn from the fitted prior, or both in turn."""
+"""Whose tasks the trainer plays: logged users, users drawn from a prior fitted on them, or both in turn."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from metarl_rec.config import RunConfig
 from metarl_rec.problem import Problem
-from metarl_rec.seeding import generator
 from metarl_rec.tasks import TaskSpace
-from simulator.population import LoggedUsers, Population, fit_latent_factor_users
+from simulator.fitting import UserPrior, fit_user_prior
+from simulator.population import LoggedUsers, Population
 
-__all__ = ["training_population"]
+__all__ = ["TrainingPopulations", "fit_prior_on"]
 
 
-def training_population(
-    problem: Problem, space: TaskSpace, members: NDArray[np.int64], config: RunConfig, iteration: int
-) -> tuple[Population, NDArray[np.int64], NDArray[np.float32]]:
-    """Returns a population, the users of it to play in this iteration [N] int64, and their shifts of w0 [N, D].
-
-    Latent-factor users are as many as the fold has members, drawn anew in every iteration from a response model fitted
-    on the users behind `space`; they have no attributes, so they start at the initialization itself.
-
-    Args:
-        problem: one split's fitted parts.
-        space: the fold's task space.
-        members: [M] int64, the fold's own users.
-        config: settings.
-        iteration: decides the turn of a mixed population, and the latent-factor users.
-    """
-    kind = config.train.population
-    if kind == "mixed":
-        kind = "latent" if iteration // config.train.folds % 2 else "logged"
-    if kind == "logged":
-        shift = space.user_encoder(problem.user_vectors[members])
-        return LoggedUsers(problem.rewards, problem.rated), members, shift
-    rewards = problem.rewards[space.users]
-    tastes = space.posterior_draws(rewards, config.prior.noise, generator(config.seed, "tastes", iteration))
-    population = fit_latent_factor_users(
-        rewards, space.features, space.popularity, tastes, len(members), config.seed + iteration
+def fit_prior_on(space: TaskSpace, rewards: NDArray[np.uint8]) -> UserPrior:
+    """Returns the distribution of users with reward rows [N, n], who had no part in `space`; an unrated item is a 0."""
+    table = torch.from_numpy(rewards)
+    return fit_user_prior(
+        torch.from_numpy(space.features),
+        torch.from_numpy(space.popularity),
+        table,
+        torch.ones_like(table, dtype=torch.bool),
     )
-    return population, np.arange(len(members)), np.zeros((len(members), space.features.shape[1]), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPopulations:
+    """The users of every fold, and of the validation.
+
+    Attributes:
+        problem: one split's fitted parts.
+        config: settings.
+        priors: each fold's distribution of users; empty where only logged users are played.
+        validation: the distribution behind the validation users, or None where their logs validate.
+    """
+
+    problem: Problem
+    config: RunConfig
+    priors: list[UserPrior]
+    validation: UserPrior | None
+
+    @classmethod
+    def fit(cls, problem: Problem, config: RunConfig) -> TrainingPopulations:
+        """Fits what the configured population needs: each fold's prior on its own users, whom its space has not seen.
+
+        A world that stands still is validated on validation users' logs, whoever trained in it; one that moves, on
+        users drawn from a prior fitted on validation users, unless logged users train.
+        """
+        settings = config.train
+        if settings.population == "logged":
+            return cls(problem, config, [], None)
+        priors = [fit_prior_on(space, problem.rewards[members]) for space, members in problem.folds]
+        moving = settings.world.needs_tastes or settings.world.sessions
+        validation = fit_prior_on(problem.space, problem.rewards[problem.split.validation]) if moving else None
+        return cls(problem, config, priors, validation)
+
+    def of(self, iteration: int) -> tuple[Population, NDArray[np.int64], NDArray[np.float32], TaskSpace]:
+        """Returns a population, the users of it to play [N] int64, their shifts of w0 [N, D], and their task space.
+
+        Drawn users are new ones in every iteration; they have no attributes, so they start at the initialization.
+        """
+        settings = self.config.train
+        fold = iteration % settings.folds
+        space, members = self.problem.folds[fold]
+        kind = settings.population
+        if kind == "mixed":
+            kind = "latent" if iteration // settings.folds % 2 else "logged"
+        if kind == "logged":
+            shift = space.user_encoder(self.problem.user_vectors[members])
+            return LoggedUsers(self.problem.rewards, self.problem.rated), members, shift, space
+        count = settings.simulated_users or len(members)
+        users = self.priors[fold].draw(count, seed=self.config.seed * 1_000_003 + iteration)
+        return users, np.arange(count), np.zeros((count, space.features.shape[1]), np.float32), space
+
+    def for_validation(self) -> tuple[Population, NDArray[np.int64], NDArray[np.float32]]:
+        """Returns the population that validates, its users, and their attribute vectors' shifts of w0."""
+        problem = self.problem
+        members = problem.split.validation
+        if self.validation is None:
+            shift = problem.space.user_encoder(problem.user_vectors[members])
+            return LoggedUsers(problem.rewards, problem.rated), members, shift
+        count = self.config.train.validation_users
+        # A seed that no iteration's population has.
+        users = self.validation.draw(count, seed=-1 - self.config.seed)
+        return users, np.arange(count), np.zeros((count, problem.space.features.shape[1]), np.float32)

@@ -12,6 +12,7 @@ from metarl_rec.attributes import AttributeEncoder
 from metarl_rec.config import RunConfig
 from metarl_rec.dataset import Dataset, UserSplit
 from metarl_rec.tasks import TaskSpace, cross_fitted_spaces, fit_task_space
+from metarl_rec.topics import item_topics
 
 __all__ = ["Problem", "build_problem"]
 
@@ -30,6 +31,7 @@ class Problem:
         item_attributes: encoder of item attributes.
         embedding: [n, E] float32.
         space: task space fitted on all meta-train users; validation and test users play here.
+        topics: [n, T] float32, items' topics, or None where no item attribute is a list.
         folds: task spaces that leave out some meta-train users, and those users; meta-training happens here.
     """
 
@@ -42,6 +44,7 @@ class Problem:
     item_attributes: AttributeEncoder
     embedding: NDArray[Any]
     space: TaskSpace
+    topics: NDArray[np.float32] | None
     folds: list[tuple[TaskSpace, NDArray[np.int64]]]
 
 
@@ -69,5 +72,6 @@ def build_problem(dataset: Dataset, split: UserSplit, embedding: NDArray[Any], c
         item_attributes=AttributeEncoder.fit(dataset.item_attributes),
         embedding=embedding,
         space=space,
+        topics=item_topics(dataset.item_attributes, config.train.world.topic_attribute),
         folds=folds,
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Support", "sequential_support"]
+__all__ = ["Support", "shown_support"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +44,41 @@ class Support:
     allowed: NDArray[np.bool_]
 
 
-def sequential_support(
-    items: NDArray[np.int32],
+def shown_support(
+    shown: NDArray[np.int32],
     rewards: NDArray[np.float32],
     log_propensities: NDArray[np.float32],
     candidates: NDArray[np.bool_],
     *,
-    usable: bool = True,
-    session_length: int = 1,
+    known: NDArray[np.bool_] | None = None,
+    usable: NDArray[np.bool_] | None = None,
+    sessions: NDArray[np.int32] | None = None,
 ) -> Support:
-    """Returns the support of a user who was shown `items` one at a time, never one twice.
+    """Returns the support of a user who was shown items one after another, position by position, never one twice.
 
     Args:
-        items: [B] int32, distinct.
-        rewards: [B] float32.
+        shown: [B] int32, distinct.
+        rewards: [B] float32; read where known.
         log_propensities: [B] float32.
-        candidates: [n] bool, the candidate set before the first step; contains every one of `items`.
-        usable: whether the items were sampled (greedy choices form no ratio).
-        session_length: steps in a session; 1 makes every step an episode of its own.
+        candidates: [n] bool, the candidate set before the first step; contains every one of `shown`.
+        known: [B] bool, whether the reward has arrived; all when absent. What is not known is no transition, but it
+            was not on offer any more afterwards.
+        usable: [B] bool, whether the ratio may be formed (items were sampled, from values alone); all when absent.
+        sessions: [B] int32, number of the session of each; when absent, each is a session of its own.
     """
-    count = len(items)
+    at = np.arange(len(shown)) if known is None else np.flatnonzero(known)
     rest = candidates.copy()
-    rest[items] = False
-    step = np.arange(count)
+    rest[shown] = False
+    continues = np.zeros(len(at), np.bool_)
+    if sessions is not None:
+        continues[:-1] = sessions[at[:-1]] == sessions[at[1:]]
     return Support(
-        items=items.astype(np.int32),
-        rewards=rewards.astype(np.float32),
-        log_propensities=log_propensities.astype(np.float32),
-        usable=np.full(count, usable),
-        continues=((step + 1) % session_length != 0) & (step + 1 < count),
+        items=shown[at].astype(np.int32),
+        rewards=rewards[at].astype(np.float32),
+        log_propensities=log_propensities[at].astype(np.float32),
+        usable=np.ones(len(at), np.bool_) if usable is None else usable[at],
+        continues=continues,
         rest=rest,
-        touched=items.astype(np.int32),
-        allowed=step[None, :] >= step[:, None],
+        touched=shown.astype(np.int32),
+        allowed=np.arange(len(shown))[None, :] >= at[:, None],
     )

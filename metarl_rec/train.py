@@ -12,23 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from metarl_rec.config import RunConfig
-from metarl_rec.inner_loop import SupportBatch
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.outer_loop import TaskBatch, maml_gradient, reptile_update
-from metarl_rec.policies import AdaptedPolicy
-from metarl_rec.populations import training_population
+from metarl_rec.outer_loop import maml_gradient, reptile_update
+from metarl_rec.populations import TrainingPopulations
 from metarl_rec.problem import Problem
-from metarl_rec.rollout import Rollout, play
-from metarl_rec.seeding import generator
-from metarl_rec.support import Support, sequential_support
+from metarl_rec.task_batches import rollout_params, task_batch
 from metarl_rec.training_state import TrainingState, load_state, save_state
 from metarl_rec.validate import Validation, validate
-from simulator.env import BatchEnv
 
 __all__ = ["Progress", "TrainResult", "meta_train"]
 
@@ -92,15 +83,16 @@ def meta_train(
         CheckpointError: `resume` finds no state, or one of another configuration or split.
     """
     settings = config.train
+    populations = TrainingPopulations.fit(problem, config)
     if resume and state_dir is not None:
         state = load_state(state_dir, config, problem)
     else:
         meta = MetaParams.start(problem.space.features.shape[1], config.inner, config.prior.attribute_gain)
-        state = TrainingState.begin(meta, validate(problem, meta, config))
+        state = TrainingState.begin(meta, validate(populations, meta))
     while state.iteration < settings.iterations:
-        state, loss = _update(problem, config, state)
+        state, loss = _update(populations, state)
         if state.iteration % settings.evaluate_every == 0 or state.iteration == settings.iterations:
-            latest = validate(problem, state.meta, config)
+            latest = validate(populations, state.meta)
             state = replace(
                 state, latest=latest, history=[*state.history, (state.iteration, latest.before, latest.after)]
             )
@@ -114,18 +106,20 @@ def meta_train(
     return TrainResult(state.best_meta, state.best, state.start, state.history, state.best_iteration)
 
 
-def _update(problem: Problem, config: RunConfig, state: TrainingState) -> tuple[TrainingState, float]:
+def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[TrainingState, float]:
     """Returns the state after one more update, and the query loss."""
+    config = populations.config
     settings = config.train
-    batch = _task_batch(problem, config, state)
+    base = rollout_params(config)
+    batch = task_batch(populations, state.meta, state.iteration)
     done = state.iteration / settings.iterations
     if settings.algorithm == "reptile":
-        meta = reptile_update(state.meta, batch, config.inner, settings.reptile_rate * (1 - done))
+        meta = reptile_update(state.meta, batch, base, settings.reptile_rate * (1 - done))
         return replace(state, meta=meta, iteration=state.iteration + 1), math.nan
     loss, gradients = maml_gradient(
         state.meta,
         batch,
-        config.inner,
+        base,
         order="second" if settings.algorithm == "maml" else "first",
         temperature=settings.outer_temperature,
         value_coef=settings.outer_value_coef,
@@ -133,54 +127,6 @@ def _update(problem: Problem, config: RunConfig, state: TrainingState) -> tuple[
     decay = 0.55 + 0.45 * math.cos(math.pi * done)
     rates = dict.fromkeys(gradients, settings.learning_rate * decay)
     rates["initialization"] = settings.initialization_rate * decay
+    rates["raw_fatigue"] = settings.fatigue_rate * decay
     tensors, adam = state.adam.update(state.meta.tensors(), gradients, rates)
     return replace(state, meta=MetaParams(**tensors), adam=adam, iteration=state.iteration + 1), loss
-
-
-def _task_batch(problem: Problem, config: RunConfig, state: TrainingState) -> TaskBatch:
-    """Returns one fold's users after a roll-out of the current meta-policy, cut at random lengths."""
-    settings = config.train
-    space, members = problem.folds[state.iteration % settings.folds]
-    population, users, shift = training_population(problem, space, members, config, state.iteration)
-    session = settings.session_length if settings.form == "session" else 1
-    starts = (state.meta.initialization + state.meta.attribute_gain * torch.from_numpy(shift)).numpy()
-    policy = AdaptedPolicy(
-        space.features, space.popularity, starts, state.meta.inner_params(config.inner), session_length=session
-    )
-    env = BatchEnv(
-        population,
-        torch.from_numpy(users),
-        form=settings.form,
-        horizon=session if settings.form == "session" else settings.horizon,
-        discount=config.inner.discount if settings.form == "session" else 0.0,
-        seed=config.seed,
-    )
-    rollout = play(env, policy, settings.horizon, generator(config.seed, "rollout", state.iteration))
-    lengths = generator(config.seed, "lengths", state.iteration).integers(1, settings.horizon + 1, len(users))
-    return TaskBatch(
-        support=SupportBatch.pack(
-            [_prefix(rollout, user, int(length), session) for user, length in enumerate(lengths)],
-            torch.from_numpy(space.features),
-            torch.from_numpy(space.popularity),
-        ),
-        shift=torch.from_numpy(shift),
-        rewards=population.reward_probabilities(torch.from_numpy(users)),
-        query=torch.from_numpy(_query(rollout, lengths)),
-    )
-
-
-def _prefix(rollout: Rollout, user: int, length: int, session: int) -> Support:
-    return sequential_support(
-        rollout.items[user, :length],
-        rollout.rewards[user, :length],
-        rollout.log_propensities[user, :length],
-        rollout.candidates[user],
-        session_length=session,
-    )
-
-
-def _query(rollout: Rollout, lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
-    open_ = rollout.candidates.copy()
-    for user, length in enumerate(lengths):
-        open_[user, rollout.items[user, :length]] = False
-    return open_

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
-from metarl_rec.config import RunConfig
+from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.policies import AdaptedPolicy, FixedPolicy, OnlinePolicy
-from metarl_rec.problem import Problem
+from metarl_rec.policies import FixedPolicy, OnlinePolicy
+from metarl_rec.populations import TrainingPopulations
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
-from simulator.env import BatchEnv
-from simulator.population import LoggedUsers
+from metarl_rec.worlds import make_env
 
 __all__ = ["Validation", "validate"]
 
@@ -31,23 +30,30 @@ class Validation:
     after: float
 
 
-def validate(problem: Problem, meta: MetaParams, config: RunConfig) -> Validation:
-    """Returns the rewards of validation users, the same draws for every `meta` it is asked about."""
-    users = problem.split.validation
-    steps = config.train.horizon
-    starts = problem.space.starts(problem.user_vectors[users], meta.initialization.numpy(), float(meta.attribute_gain))
+def validate(populations: TrainingPopulations, meta: MetaParams) -> Validation:
+    """Returns the rewards of validation users in the training's world, the same draws for every `meta`."""
+    problem, config = populations.problem, populations.config
+    settings, space = config.train, problem.space
+    population, users, shift = populations.for_validation()
+    starts = meta.initialization.numpy() + np.float32(meta.attribute_gain) * shift
     inner = meta.inner_params(config.inner)
-    values = problem.space.popularity + starts @ problem.space.features.T
     policies: list[OnlinePolicy] = [
-        FixedPolicy(values, inner.temperature),
-        AdaptedPolicy(problem.space.features, problem.space.popularity, starts, inner),
+        FixedPolicy(space.popularity + starts @ space.features.T, inner.temperature),
+        AdaptedPolicy(space.features, space.popularity, starts, inner, topics=problem.topics),
     ]
-    population = LoggedUsers(problem.rewards, problem.rated)
     totals = [0.0, 0.0]
-    for repeat in range(config.train.validation_repeats):
+    for repeat in range(settings.validation_repeats):
         for index, policy in enumerate(policies):
-            env = BatchEnv(population, torch.from_numpy(users), horizon=steps, seed=config.seed)
-            rollout = play(env, policy, steps, generator(config.seed, "validate", repeat))
-            totals[index] += float(rollout.rewards.sum(axis=1).mean())
-    before, after = (total / config.train.validation_repeats for total in totals)
+            env = make_env(
+                settings.world,
+                population,
+                problem.topics,
+                users,
+                session_length=settings.session_length,
+                discount=config.inner.discount if settings.form == "session" else 0.0,
+                seed=config.seed + repeat * 7919 if populations.validation is not None else config.seed,
+            )
+            rollout = play(env, policy, settings.horizon, generator(config.seed, "validate", repeat))
+            totals[index] += float(rollout.rewards.sum(axis=(1, 2)).mean())
+    before, after = (total / settings.validation_repeats for total in totals)
     return Validation(before, after)

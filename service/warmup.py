@@ -7,7 +7,7 @@ import numpy as np
 from metarl_rec.adaptation import adapt_user
 from metarl_rec.kernels import score_items
 from metarl_rec.slates import greedy_slate, sample_slate
-from metarl_rec.support import sequential_support
+from metarl_rec.support import shown_support
 from service.engine import Engine
 
 __all__ = ["warm"]
@@ -23,5 +23,5 @@ def warm(engine: Engine) -> None:
         values, mask, checkpoint.inner.temperature, np.random.default_rng(0).random(2)
     )
     greedy_slate(values, mask, 2)
-    support = sequential_support(items, np.ones(len(items), np.float32), log_propensities.astype(np.float32), mask)
+    support = shown_support(items, np.ones(len(items), np.float32), log_propensities.astype(np.float32), mask)
     adapt_user(catalogue.features, catalogue.popularity, checkpoint.initialization, support, checkpoint.inner)

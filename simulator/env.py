@@ -114,9 +114,24 @@ class BatchEnv:
         self._visits.absent |= self._left < self._slate_size
 
     @property
+    def slate_size(self) -> int:
+        """Items k in a slate."""
+        return self._slate_size
+
+    @property
     def n_items(self) -> int:
         """Number of items."""
         return self._population.n_items
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes; slates are expected there."""
+        return self._population.device
+
+    @property
+    def candidates(self) -> Tensor:
+        """What may be shown to each user now [N, n] bool; a view that the next step changes."""
+        return self._open
 
     @property
     def visits(self) -> Visits:

@@ -21,7 +21,7 @@ class Visits:
         users: [N] int64.
         dynamics: what is switched on.
         step: [N] int64, steps since the user's beginning, present or not.
-        session_step: [N] int64, slates seen in the current session.
+        session_step: [N] int64, slates seen in the current session; stays 0 in a bandit.
         clock: [N] int64, steps since the current session's start, present or not.
         sessions: [N] int64, sessions begun.
         slates: [N] int64, slates seen in all.
@@ -96,7 +96,6 @@ class Visits:
         self._expose(slates, present)
         self.step += 1
         self.slates += present
-        self.session_step += present
         self.absent |= exhausted
         if self.lifetimes is not None:
             self.gone |= self.slates >= self.lifetimes

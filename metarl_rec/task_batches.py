@@ -1,0 +1,144 @@
+"""One iteration's tasks: a roll-out of the meta-policy, cut at random steps into what adapts and what judges."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from metarl_rec.adapted_policy import AdaptedPolicy, History
+from metarl_rec.config import RunConfig
+from metarl_rec.credit import future_advantages
+from metarl_rec.fatigue import RETENTIONS
+from metarl_rec.inner_loop import SupportBatch
+from metarl_rec.inner_params import InnerParams
+from metarl_rec.meta_params import MetaParams
+from metarl_rec.outer_loop import SessionBatch, TaskBatch
+from metarl_rec.populations import TrainingPopulations
+from metarl_rec.rollout import play
+from metarl_rec.seeding import generator
+from metarl_rec.support import Support, shown_support
+from metarl_rec.worlds import make_env
+from simulator.env import BatchEnv
+
+__all__ = ["rollout_params", "task_batch"]
+
+
+def rollout_params(config: RunConfig) -> InnerParams:
+    """Returns the inner settings with which training plays.
+
+    In sessions the outer loss needs the action that the judged policy drew, so roll-outs sample at its temperature.
+    """
+    if config.train.form == "session":
+        return config.inner.model_copy(update={"temperature": config.train.outer_temperature})
+    return config.inner
+
+
+def task_batch(populations: TrainingPopulations, meta: MetaParams, iteration: int) -> TaskBatch:
+    """Returns one iteration's users after a roll-out, each cut at a random step: before it adapts, at it judges.
+
+    Args:
+        populations: whom to play.
+        meta: the current meta-parameters; the roll-out adapts after every interaction with them.
+        iteration: decides the fold, the users and every draw.
+    """
+    problem, config = populations.problem, populations.config
+    settings = config.train
+    session = settings.form == "session"
+    population, users, shift, space = populations.of(iteration)
+    starts = (meta.initialization + meta.attribute_gain * torch.from_numpy(shift)).numpy()
+    policy = AdaptedPolicy(
+        space.features, space.popularity, starts, meta.inner_params(rollout_params(config)), topics=problem.topics
+    )
+    env = make_env(
+        settings.world,
+        population,
+        problem.topics,
+        users,
+        session_length=settings.session_length,
+        discount=config.inner.discount if session else 0.0,
+        seed=config.seed + iteration if session else config.seed,
+    )
+    # Judging a session's step needs the action taken there; a bandit can be judged after its last step, too.
+    last = settings.horizon - 1 if session else settings.horizon
+    cuts = generator(config.seed, "lengths", iteration).integers(1, last + 1, len(users))
+    moment = _Moments(policy, cuts)
+    rollout = play(env, policy, settings.horizon, generator(config.seed, "rollout", iteration), moment.note)
+    history = policy.history
+    if history is None:
+        raise RuntimeError("a roll-out has at least one step")
+    rows = np.flatnonzero(rollout.present[np.arange(len(users)), cuts]) if session else np.arange(len(users))
+    batch = TaskBatch(
+        support=SupportBatch.pack(
+            [_prefix(history, int(user), int(cuts[user])) for user in rows],
+            torch.from_numpy(space.features),
+            torch.from_numpy(space.popularity),
+        ),
+        shift=torch.from_numpy(shift[rows]),
+        rewards=torch.from_numpy(moment.rewards[rows]),
+        query=torch.from_numpy(moment.open[rows]),
+    )
+    if not session:
+        return batch
+    future = future_advantages(rollout, config.inner.discount, settings.session_length)
+    topics = np.zeros((len(space.popularity), 1), np.float32) if problem.topics is None else problem.topics
+    exposure = moment.exposure
+    if exposure is None:
+        exposure = np.zeros((len(users), len(RETENTIONS), topics.shape[1]), np.float32)
+    return TaskBatch(
+        support=batch.support,
+        shift=batch.shift,
+        rewards=batch.rewards,
+        query=batch.query,
+        session=SessionBatch(
+            exposure=torch.from_numpy(exposure[rows]),
+            topics=torch.from_numpy(topics),
+            actions=torch.from_numpy(rollout.items[rows, cuts[rows], 0].astype(np.int64)),
+            future=torch.from_numpy(future[rows, cuts[rows]]),
+        ),
+    )
+
+
+class _Moments:
+    """Takes down the state of every user just before the step at which they are cut.
+
+    Attributes:
+        rewards: [N, n] float32, P(like) of every item then.
+        open: [N, n] bool, what could be shown then.
+        exposure: [N, M, T] float32, the policy's memories then, or None.
+    """
+
+    def __init__(self, policy: AdaptedPolicy, cuts: NDArray[np.int64]) -> None:
+        self._policy = policy
+        self._cuts = cuts
+        self.exposure: NDArray[np.float32] | None = None
+
+    def note(self, step: int, env: BatchEnv) -> None:
+        """Called before every step."""
+        if step == 0:
+            self.rewards = np.zeros((len(self._cuts), env.n_items), np.float32)
+            self.open = np.zeros((len(self._cuts), env.n_items), np.bool_)
+        at = np.flatnonzero(self._cuts == step)
+        if len(at) == 0:
+            return
+        self.rewards[at] = env.reward_probabilities().cpu().numpy()[at]
+        self.open[at] = env.candidates.cpu().numpy()[at]
+        if self._policy.exposure is not None:
+            if self.exposure is None:
+                self.exposure = np.zeros_like(self._policy.exposure.levels)
+            self.exposure[at] = self._policy.exposure.levels[at]
+
+
+def _prefix(history: History, user: int, cut: int) -> Support:
+    """Returns what a user's first `cut` steps tell, as far as answers had arrived by then; slates of one."""
+    here = np.flatnonzero(history.shown[user, :cut] >= 0)
+    known = history.known[user, here] & (history.arrived[user, here] <= cut)
+    return shown_support(
+        history.shown[user, here],
+        history.rewards[user, here],
+        history.log_propensities[user, here],
+        history.candidates[user],
+        known=known,
+        usable=history.usable[user, here],
+        sessions=history.sessions[user, here],
+    )
