@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -20,8 +20,10 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from metarl_rec.config import RunConfig, load_config
 from metarl_rec.errors import MetarlError
+
+if TYPE_CHECKING:
+    from metarl_rec.config import RunConfig
 
 __all__ = [
     "Algorithm",
@@ -77,6 +79,9 @@ def configuration(
     embedding_model: str | None = None,
 ) -> RunConfig:
     """Returns the settings of an offline verb: the file, then assignments, then options of their own."""
+    # The settings name the simulator's dynamics, and with them torch; `serve` must not load either.
+    from metarl_rec.config import load_config
+
     options = {"seed": seed, "train.algorithm": algorithm, "embedding.model": embedding_model}
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
     return load_config(config, [*(assignments or []), *given])
@@ -96,7 +101,7 @@ def friendly_errors(debug: bool, on_interrupt: str = "stopped") -> Iterator[None
         Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     except ModuleNotFoundError as error:
-        if debug or error.name not in ("torch", "recbole", "pandas", "scipy", "matplotlib"):
+        if debug or error.name not in ("torch", "recbole", "pandas", "scipy", "matplotlib", "httpx"):
             raise
         print(f"error: this verb needs {error.name}; pip install 'metarl-rec[train]'", file=sys.stderr)  # noqa: T201
         raise typer.Exit(2) from None

@@ -7,12 +7,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from metarl_rec.checkpoint import load_checkpoint
-from metarl_rec.config import RunConfig
 from metarl_rec.errors import MetarlError
 from metarl_rec.report import read_json
 from metarl_rec.statistics import Episodes
@@ -32,6 +31,9 @@ from service.commands.options import (
     friendly_errors,
 )
 from service.commands.serve import Host, Port, run_service
+
+if TYPE_CHECKING:
+    from metarl_rec.config import RunConfig
 
 __all__ = ["quickstart"]
 

@@ -14,7 +14,7 @@ from metarl_rec.inner_params import InnerParams
 from metarl_rec.kernels import adapt_batch, adapt_one, policy_kl, score_items
 from metarl_rec.losses import log_policy
 from metarl_rec.meta_params import InnerTensors
-from metarl_rec.support import Support, sequential_support
+from metarl_rec.support import Support, shown_support
 
 CLIP_MARGIN = 1e-4
 
@@ -119,31 +119,41 @@ def test_adapt_one_random_support_equals_torch_reference(
     assert np.linalg.norm(found - expected) <= tolerance * np.linalg.norm(expected)
 
 
+@pytest.mark.parametrize("slate_size", [1, 2])
 @pytest.mark.parametrize("session_length", [1, 4])
-def test_adapt_batch_single_item_steps_equals_one_by_one(session_length: int) -> None:
+def test_adapt_batch_with_absence_and_late_answers_equals_one_by_one(session_length: int, slate_size: int) -> None:
     rng = np.random.default_rng(3)
     n_items, dim, users, steps = 50, 6, 7, 10
+    width = steps * slate_size
     features = rng.normal(scale=0.2, size=(n_items, dim)).astype(np.float32)
     popularity = rng.uniform(0, 0.6, n_items).astype(np.float32)
     starts = rng.normal(scale=0.1, size=(users, dim)).astype(np.float32)
-    items = np.stack([rng.permutation(n_items)[:steps] for _ in range(users)]).astype(np.int32)
-    rewards = (rng.random((users, steps)) < 0.4).astype(np.float32)
-    log_propensities = np.log(rng.uniform(0.01, 0.9, (users, steps))).astype(np.float32)
+    shown = np.stack([rng.permutation(n_items)[:width] for _ in range(users)]).astype(np.int32)
+    rewards = (rng.random((users, width)) < 0.4).astype(np.float32)
+    log_propensities = np.log(rng.uniform(0.01, 0.9, (users, width))).astype(np.float32)
+    sessions = np.broadcast_to(np.arange(width) // slate_size // session_length, (users, width)).astype(np.int32)
+    known, usable = rng.random((users, width)) < 0.8, rng.random((users, width)) < 0.8
+    away = np.repeat(rng.random((users, steps)) < 0.2, slate_size, axis=1)
+    away[0], known[1] = False, False
+    shown[away] = -1
     candidates = np.ones((users, n_items), bool)
     inner = InnerParams(policy_coef=0.01, temperature=0.05, discount=0.5)
     stats = np.zeros((users, 3))
     found = adapt_batch(
-        features, popularity, starts, items, rewards, log_propensities, True, session_length, candidates,
+        features, popularity, starts, shown, rewards, log_propensities, known & ~away, usable, sessions, candidates,
         np.asarray(inner.step_sizes), np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef,
         inner.temperature, inner.clip, inner.discount, stats,
     )  # fmt: skip
     for user in range(users):
-        support = sequential_support(
-            items[user], rewards[user], log_propensities[user], candidates[user], session_length=session_length
-        )
+        here = np.flatnonzero(~away[user])
+        support = shown_support(
+            shown[user, here], rewards[user, here], log_propensities[user, here], candidates[user],
+            known=known[user, here], usable=usable[user, here], sessions=sessions[user, here],
+        )  # fmt: skip
         alone, alone_stats = run_kernel(features, popularity, starts[user], support, inner)
         np.testing.assert_array_equal(found[user], alone)
         np.testing.assert_array_equal(stats[user], alone_stats)
+    np.testing.assert_array_equal(found[1], starts[1])  # nothing is known of this user
 
 
 def test_adapt_one_single_epoch_steps_along_autograd_of_inner_loss() -> None:

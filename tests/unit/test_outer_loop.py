@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,8 @@ import torch
 from metarl_rec.inner_loop import SupportBatch, adapt, curvature_bound, inner_loss
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.outer_loop import TaskBatch, maml_gradient, reptile_update, starts
-from metarl_rec.support import sequential_support
+from metarl_rec.outer_loop import SessionBatch, TaskBatch, maml_gradient, reptile_update, starts
+from metarl_rec.support import shown_support
 
 N_ITEMS, DIM, STEPS = 30, 4, 8
 
@@ -27,11 +29,23 @@ def make_tasks(seed: int, users: int = 3, scale: float = 0.4) -> TaskBatch:
         items = rng.permutation(N_ITEMS)[: STEPS - 2 * user].astype(np.int32)
         rewards = (rng.random(len(items)) < expected[user, items]).astype(np.float32)
         log_propensities = np.log(rng.uniform(0.02, 0.06, len(items))).astype(np.float32)
-        supports.append(sequential_support(items, rewards, log_propensities, np.ones(N_ITEMS, bool), session_length=4))
+        sessions = (np.arange(len(items)) // 4).astype(np.int32)
+        supports.append(shown_support(items, rewards, log_propensities, np.ones(N_ITEMS, bool), sessions=sessions))
         query[user, items] = False
     batch = SupportBatch.pack(supports, torch.from_numpy(features), torch.from_numpy(popularity))
     shift = torch.from_numpy(rng.normal(scale=0.1, size=(users, DIM)))
     return TaskBatch(batch, shift, torch.from_numpy(expected), torch.from_numpy(query))
+
+
+def in_sessions(tasks: TaskBatch) -> TaskBatch:
+    """The same tasks, judged after slates of some topics, on an action and what followed it."""
+    rng = np.random.default_rng(0)
+    users = len(tasks.shift)
+    actions = torch.tensor([int(row.nonzero()[3]) for row in tasks.query])
+    exposure = torch.from_numpy(rng.uniform(0, 0.4, (users, 3, 5)))
+    topics = torch.from_numpy(np.eye(5)[rng.integers(5, size=N_ITEMS)])
+    future = torch.from_numpy(rng.normal(size=users))
+    return replace(tasks, session=SessionBatch(exposure, topics, actions, future))
 
 
 def make_meta(base: InnerParams) -> MetaParams:
@@ -43,10 +57,13 @@ def fixed_bound(batch: TaskBatch, meta: MetaParams) -> torch.Tensor:
     return curvature_bound(support.features[support.items], support.precision(meta.value_weight))
 
 
+@pytest.mark.parametrize("session", [False, True])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_maml_gradient_equals_finite_differences_in_float64(seed: int) -> None:
-    base = InnerParams(policy_coef=0.02, entropy_coef=0.01, temperature=0.5, discount=0.6)
+def test_maml_gradient_equals_finite_differences_in_float64(seed: int, session: bool) -> None:
+    fatigue = (0.05, 0.1, 0.02) if session else (0.0, 0.0, 0.0)
+    base = InnerParams(policy_coef=0.02, entropy_coef=0.01, temperature=0.5, discount=0.6, fatigue=fatigue)
     batch, meta = make_tasks(seed), make_meta(base)
+    batch = in_sessions(batch) if session else batch
     bound = fixed_bound(batch, meta)
     _, exact = maml_gradient(meta, batch, base, order="second", bound=bound)
 
@@ -57,8 +74,9 @@ def test_maml_gradient_equals_finite_differences_in_float64(seed: int) -> None:
 
     h = 1e-6
     found, expected = [], []
+    assert session or not exact["raw_fatigue"].any()
     for name, tensor in meta.tensors().items():
-        for index in range(tensor.numel()):
+        for index in range(tensor.numel() if session or name != "raw_fatigue" else 0):
             expected.append((loss_at(name, index, h) - loss_at(name, index, -h)) / (2 * h))
             found.append(float(exact[name].view(-1)[index]))
     error = np.linalg.norm(np.subtract(found, expected)) / np.linalg.norm(expected)
@@ -116,7 +134,7 @@ def test_adapt_many_steps_without_policy_terms_reaches_the_hierarchical_bayes_po
 
 def test_adapt_task_without_transitions_stays_at_its_start() -> None:
     base = InnerParams(policy_coef=0.02, entropy_coef=0.05)
-    empty = sequential_support(
+    empty = shown_support(
         np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32), np.ones(N_ITEMS, bool)
     )
     tasks, meta = make_tasks(7), make_meta(base)

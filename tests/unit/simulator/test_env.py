@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import simulator
-from simulator import BatchEnv, LatentFactorUsers, LoggedUsers, LogisticResponse, SimulatorError, returns_to_go
+from simulator import BatchEnv, LatentFactorUsers, LoggedUsers, SimulatorError, returns_to_go
 
 
 def latent(n_users: int = 50) -> LatentFactorUsers:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(8, 2, generator=generator)
-    return LatentFactorUsers(features, torch.full((8,), 0.4), LogisticResponse(0.0, 1.0, 1.0), n_users, seed=1)
+    return LatentFactorUsers.calibrated(features, torch.full((8,), 0.4), n_users, seed=1)
 
 
 def test_package_example_runs() -> None:
