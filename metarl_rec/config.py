@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,7 +15,9 @@ from metarl_rec.inner_params import InnerParams
 from metarl_rec.tasks import PriorConfig
 from metarl_rec.worlds import WorldConfig
 
-__all__ = ["EmbeddingConfig", "RunConfig", "TrainConfig", "load_config"]
+__all__ = ["EmbeddingConfig", "RunConfig", "TrainConfig", "assigned", "load_config", "validated"]
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class _Frozen(BaseModel):
@@ -119,12 +121,22 @@ def load_config(path: Path | None = None, assignments: Sequence[str] = ()) -> Ru
             raise ConfigError(f"{path}: {error.strerror}; give an existing TOML file") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not valid TOML ({error})") from None
+    return validated(RunConfig, assigned(raw, assignments), "metarl-rec train --help")
+
+
+def assigned(raw: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Returns nested settings with `a.b=c` assignments on top; values are JSON where they parse as JSON, else text.
+
+    Raises:
+        ConfigError: an assignment is not `name=value`, or its name runs through a value.
+    """
+    out: dict[str, Any] = json.loads(json.dumps(raw))
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name:
             raise ConfigError(f"--set {assignment}: write it as name=value, for example train.iterations=40")
         *parents, leaf = name.strip().split(".")
-        node = raw
+        node = out
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
@@ -133,10 +145,19 @@ def load_config(path: Path | None = None, assignments: Sequence[str] = ()) -> Ru
             node[leaf] = json.loads(text)
         except ValueError:
             node[leaf] = text
+    return out
+
+
+def validated(model: type[Settings], raw: dict[str, Any], where_to_look: str) -> Settings:
+    """Returns settings of a class from nested values.
+
+    Raises:
+        ConfigError: one line that names the first setting that is unknown or out of range.
+    """
     try:
-        return RunConfig.model_validate_json(json.dumps(raw))
+        return model.model_validate_json(json.dumps(raw))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"setting {where}: {problem}; see metarl-rec train --help") from None
+        raise ConfigError(f"setting {where}: {problem}; see {where_to_look}") from None

@@ -44,44 +44,64 @@ def evaluate_problem(
         on_policy: called with a policy's name before it plays.
     """
     noise = tune_noise(problem, config)
-    policies = make_policies(problem, meta, config, problem.split.test, noise)
+    users = problem.split.test
+    shift = problem.space.user_encoder(problem.user_vectors[users])
+    oracle = FixedPolicy(problem.rewards[users].astype(np.float32))
+    policies = make_policies(problem, meta, config, shift, noise, oracle)
     rewards = {}
     for name in POLICIES:
         if on_policy is not None:
             on_policy(name)
-        rewards[name] = _play(problem, policies[name], problem.split.test, config.seed, name)
+        rewards[name] = _play(problem, policies[name], users, config.seed, name)
     return rewards
 
 
 def make_policies(
-    problem: Problem, meta: MetaParams, config: RunConfig, users: NDArray[np.int64], noise: float
+    problem: Problem,
+    meta: MetaParams,
+    config: RunConfig,
+    shift: NDArray[np.float32],
+    noise: float,
+    oracle: OnlinePolicy,
 ) -> Mapping[str, OnlinePolicy]:
-    """Returns the policies by name, for `users` [N]; `noise` is the hierarchical-Bayes baselines' variance."""
+    """Returns the policies of a comparison by name.
+
+    Args:
+        problem: one split's fitted parts.
+        meta: meta-parameters of ours.
+        config: settings.
+        shift: [N, D] float32, what the users' attributes add to w0, before the gain; zeros where they have none.
+        noise: the hierarchical-Bayes baselines' residual variance.
+        oracle: the policy that knows the answers.
+    """
     space = problem.space
     inner = meta.inner_params(config.inner)
-    vectors = problem.user_vectors[users]
-    starts = space.starts(vectors, meta.initialization.numpy(), float(meta.attribute_gain))
+    starts = (meta.initialization.numpy() + np.float32(meta.attribute_gain) * shift).astype(np.float32)
     # The baseline's prior mean knows the user attributes too, with the gain that was not meta-trained.
-    prior_means = space.starts(vectors, np.zeros(space.features.shape[1]), config.prior.attribute_gain)
-    popularity = np.broadcast_to(space.popularity, (len(users), len(space.popularity))).astype(np.float32)
+    prior_means = (np.float32(config.prior.attribute_gain) * shift).astype(np.float32)
+    popularity = np.broadcast_to(space.popularity, (len(shift), len(space.popularity))).astype(np.float32)
     plain = _plain_features(problem)
     # Small random weights, the usual start of a policy head: values of a hundredth, so logits of about one.
-    scratch = 0.01 * generator(config.seed, "scratch").standard_normal((len(users), plain.shape[1]))
+    scratch = 0.01 * generator(config.seed, "scratch").standard_normal((len(shift), plain.shape[1]))
+    topics = problem.topics
     return {
         "random": RandomPolicy(),
         "popularity": FixedPolicy(popularity),
         # The same PPO, without what meta-learning gives: no population values, no whitened features, random weights.
         "PPO from scratch": AdaptedPolicy(
-            plain, np.zeros_like(space.popularity), scratch.astype(np.float32), config.inner
+            plain,
+            np.zeros_like(space.popularity),
+            scratch.astype(np.float32),
+            config.inner.model_copy(update={"fatigue": (0.0, 0.0, 0.0)}),
         ),
         "meta-policy": FixedPolicy(space.popularity + starts @ space.features.T, inner.temperature),
         "HB linear, Thompson": HierarchicalBayesPolicy(
             space.features, space.popularity, prior_means, noise, thompson=True
         ),
         "HB linear, greedy": HierarchicalBayesPolicy(space.features, space.popularity, prior_means, noise),
-        ADAPTED: AdaptedPolicy(space.features, space.popularity, starts, inner),
-        "adapted, greedy": AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=True),
-        "oracle": FixedPolicy(problem.rewards[users].astype(np.float32)),
+        ADAPTED: AdaptedPolicy(space.features, space.popularity, starts, inner, topics=topics),
+        "adapted, greedy": AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=True, topics=topics),
+        "oracle": oracle,
     }
 
 

@@ -30,7 +30,17 @@ from metarl_rec.threads import share_cores
 from metarl_rec.train import Progress, TrainResult, meta_train
 from metarl_rec.workspace import Workspace
 
-__all__ = ["embed", "evaluate_checkpoint", "evaluate_splits", "import_bundled", "prepare", "store_import", "train"]
+__all__ = [
+    "checkpoint_problem",
+    "embed",
+    "evaluate_checkpoint",
+    "evaluate_splits",
+    "import_bundled",
+    "machine",
+    "prepare",
+    "store_import",
+    "train",
+]
 
 Report = Callable[[int, int], None]
 
@@ -107,12 +117,12 @@ def train(
     share_cores()
     problem = build_problem(dataset, split, vectors, config)
     result = meta_train(problem, config, state_dir=workspace.training, resume=resume, on_progress=on_progress)
-    save_checkpoint(build_checkpoint(problem, result, config, {"machine": _machine()}), workspace.checkpoint)
+    save_checkpoint(build_checkpoint(problem, result, config, {"machine": machine()}), workspace.checkpoint)
     return load_checkpoint(workspace.checkpoint), result
 
 
-def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] | None = None) -> Episodes:
-    """Plays the test users of the checkpoint's own split, and stores the report.
+def checkpoint_problem(workspace: Workspace) -> tuple[Checkpoint, RunConfig, Problem]:
+    """Returns the stored checkpoint with its settings and its own split's problem, fitted again as it was.
 
     Raises:
         CheckpointError: the checkpoint was trained on other data than the workspace holds.
@@ -127,7 +137,17 @@ def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] |
         )
     vectors = embedding_store.load_embeddings(workspace.embedding_file, _embedding_key(dataset, split, config))
     share_cores()
-    problem = build_problem(dataset, split, vectors, config)
+    return checkpoint, config, build_problem(dataset, split, vectors, config)
+
+
+def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] | None = None) -> Episodes:
+    """Plays the test users of the checkpoint's own split, and stores the report.
+
+    Raises:
+        CheckpointError: the checkpoint was trained on other data than the workspace holds.
+    """
+    checkpoint, config, problem = checkpoint_problem(workspace)
+    dataset, split = problem.dataset, problem.split
     rewards = evaluate_problem(problem, meta_params(checkpoint, config), config, on_policy=on_policy)
     episodes = Episodes([dataset.user_ids[user] for user in split.test], [config.seed] * len(split.test), rewards)
     _store(workspace, episodes, config, dataset, {"policy_version": checkpoint.version})
@@ -183,7 +203,7 @@ def _store(
     context = {
         "dataset": {"name": dataset.name, "digest": dataset.digest, "users": len(dataset.user_ids)},
         "config": config.model_dump(mode="json"),
-        "machine": _machine(),
+        "machine": machine(),
         **extra,
     }
     write_json(workspace.report, episodes, context)
@@ -191,7 +211,7 @@ def _store(
     plot_curve(workspace.evaluation / "curve.png", episodes, title)
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     """Returns where a figure came from: processor, versions, and the commit where the code lies in a checkout."""
     described = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

@@ -6,6 +6,8 @@ ROOT/
   training/     state for --resume               (train)
   checkpoint/   the meta-policy that serves      (train)
   evaluation/   evaluation.json, curve.png       (evaluate)
+  simulation/   simulation.json, plots           (simulate)
+  calibration/  calibration.json, plots          (calibrate)
   service/      Redis data and lock of a service (serve)
 """
 
@@ -61,6 +63,16 @@ class Workspace:
     def report(self) -> Path:
         """The evaluation's JSON."""
         return self.evaluation / "evaluation.json"
+
+    @property
+    def simulation(self) -> Path:
+        """Directory of simulation reports."""
+        return self.root / "simulation"
+
+    @property
+    def calibration(self) -> Path:
+        """Directory of the calibration report."""
+        return self.root / "calibration"
 
     @property
     def service(self) -> Path:

@@ -10,6 +10,7 @@ from metarl_rec import __version__
 from service.commands import offline
 from service.commands.quickstart import quickstart
 from service.commands.serve import serve
+from service.commands.simulation import calibrate, simulate
 
 __all__ = ["app", "main"]
 
@@ -26,6 +27,8 @@ app.command("import")(offline.import_)
 app.command()(offline.embed)
 app.command()(offline.train)
 app.command()(offline.evaluate)
+app.command()(simulate)
+app.command()(calibrate)
 app.command()(serve)
 app.command()(offline.inspect)
 

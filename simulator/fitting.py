@@ -22,6 +22,7 @@ __all__ = ["Posterior", "UserPrior", "fit_user_prior", "smoothed_popularity", "s
 _LEAST_VARIANCE = 1e-3
 _NEWTON_STEPS = 6
 _HALVINGS = 12
+_TOLERANCE = 1e-3
 
 
 def smoothed_popularity(rewards: Tensor, observed: Tensor, pseudo_count: float) -> Tensor:
@@ -109,8 +110,10 @@ class UserPrior:
             max(self.activity_median, 1.0), self.activity_sigma,
         )  # fmt: skip
 
-    def posterior(self, rewards: Tensor, observed: Tensor) -> Posterior:
+    def posterior(self, rewards: Tensor, observed: Tensor, start: Tensor | None = None) -> Posterior:
         """Returns what rewards [N, n] tell of N users where `observed` [N, n] bool: Laplace's approximation.
+
+        `start` [N, D + 1] is where Newton's method begins; the prior's mean when absent.
 
         Reference: Bishop, "Pattern Recognition and Machine Learning", 2006, section 4.5.1; damped Newton steps.
         """
@@ -128,7 +131,7 @@ class UserPrior:
             hessian = ((p * (1 - p) * seen) @ outer).view(-1, dim, dim) + torch.eye(dim)
             return hessian, ((y - p) * seen) @ loadings - mean
 
-        mean = torch.zeros(len(y), dim)
+        mean = torch.zeros(len(y), dim) if start is None else start
         best = loss(mean)
         for _ in range(_NEWTON_STEPS):
             hessian, gradient = curvature(mean)
@@ -141,12 +144,15 @@ class UserPrior:
                 # Far from the mode a logistic's curvature vanishes and a whole step overshoots.
                 step = torch.where(worse.unsqueeze(1), step / 2, step)
             mean = torch.where((value <= best).unsqueeze(1), mean + step, mean)
+            gain = best - value
             best = torch.minimum(value, best)
+            if float(gain.max()) < _TOLERANCE:
+                break
         return Posterior(loadings, a, mean, torch.linalg.inv(curvature(mean)[0]))
 
 
 def fit_user_prior(
-    features: Tensor, popularity: Tensor, rewards: Tensor, observed: Tensor, *, rounds: int = 10
+    features: Tensor, popularity: Tensor, rewards: Tensor, observed: Tensor, *, rounds: int = 20
 ) -> UserPrior:
     """Returns the distribution of users behind rewards, with items' features and rates given.
 
@@ -178,11 +184,15 @@ def fit_user_prior(
     )
     scaled = standardized(features, popularity)
     taste, spread = 1.0, 0.5
+    start = None
     for _ in range(rounds):
-        known = UserPrior(scaled, popularity, taste, spread).posterior(rewards, observed)
+        known = UserPrior(scaled, popularity, taste, spread).posterior(rewards, observed, start)
         second = (known.mean.square() + torch.diagonal(known.covariance, dim1=1, dim2=2)).mean(dim=0)
-        taste *= float(second[:-1].mean().sqrt())
-        spread *= float(second[-1].sqrt())
+        change = (float(second[:-1].mean().sqrt()), float(second[-1].sqrt()))
+        taste, spread = taste * change[0], spread * change[1]
+        start = known.mean
+        if max(abs(change[0] - 1), abs(change[1] - 1)) < _TOLERANCE:
+            break
     if not np.isfinite([taste, spread]).all():
         raise SimulatorError("fitting users diverged; the features or rewards hold extreme values")
     sigma = float(activity.std()) if len(activity) > 1 else 0.0

@@ -7,7 +7,7 @@ import pytest
 
 from metarl_rec.evaluate import make_policies
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.policies import Feedback, OnlinePolicy, View
+from metarl_rec.policies import Feedback, FixedPolicy, OnlinePolicy, View
 from metarl_rec.problem import Problem
 from metarl_rec.protocol import POLICIES
 from metarl_rec.rollout import play as play_world
@@ -26,7 +26,9 @@ def problem() -> Problem:
 def make(problem: Problem, name: str, users: np.ndarray) -> OnlinePolicy:
     config = small_config()
     meta = MetaParams.start(problem.space.features.shape[1], config.inner, config.prior.attribute_gain)
-    return make_policies(problem, meta, config, users, noise=0.2)[name]
+    shift = problem.space.user_encoder(problem.user_vectors[users])
+    oracle = FixedPolicy(problem.rewards[users].astype(np.float32))
+    return make_policies(problem, meta, config, shift, 0.2, oracle)[name]
 
 
 def play(
