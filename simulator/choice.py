@@ -68,8 +68,10 @@ class MultinomialLogit:
 
     def probabilities(self, utilities: Tensor) -> Tensor:
         """Returns each position's share of choices; what is missing to 1 is no choice."""
-        none = torch.full_like(utilities[:, :1], self.no_choice)
-        return torch.softmax(torch.cat([utilities, none], dim=1), dim=1)[:, :-1]
+        # By hand: a softmax over rows as short as a slate costs several times as much.
+        top = utilities.amax(dim=1, keepdim=True).clamp_min(self.no_choice)
+        mass = torch.exp(utilities - top)
+        return mass / (mass.sum(dim=1, keepdim=True) + torch.exp(self.no_choice - top))
 
     def sample(self, utilities: Tensor, attraction: Tensor, examination: Tensor) -> Tensor:
         """Inverts the distribution function at the first uniform of `examination`."""

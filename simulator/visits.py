@@ -88,12 +88,12 @@ class Visits:
         if items is None:
             fed = self.exposure @ topics.weights.T
         else:
-            fed = torch.einsum("nkt,nt->nk", topics.weights[items], self.exposure)
+            fed = (topics.weights[items] * self.exposure.unsqueeze(1)).sum(dim=2)
         return utilities - satiation.strength * fed
 
     def advance_bandit(self, slates: Tensor, exhausted: Tensor, present: Tensor) -> None:
         """Moves on by one step in a world without sessions."""
-        self._expose(slates, present)
+        self._expose(self._topics_of(slates), present)
         self.step += 1
         self.slates += present
         self.absent |= exhausted
@@ -117,8 +117,9 @@ class Visits:
         rewarded = clicks.any(dim=1)
         self.failures = torch.where(present, torch.where(rewarded, 0, self.failures + 1), self.failures)
         self.session_reward += rewarded & present
-        leaves = self._leaves(slates, present, seed)
-        self._expose(slates, present)
+        shown = self._topics_of(slates)
+        leaves = self._leaves(shown, present, seed)
+        self._expose(shown, present)
         self.slates += present
         self.session_step += present
         died = torch.zeros_like(present) if self.lifetimes is None else self.slates >= self.lifetimes
@@ -136,21 +137,25 @@ class Visits:
         """Returns who had left earlier in the session [N] bool."""
         return ~present & ~self.gone
 
-    def _leaves(self, slates: Tensor, present: Tensor, seed: int) -> Tensor:
-        leaving, topics = self.dynamics.leaving, self.dynamics.topics
+    def _topics_of(self, slates: Tensor) -> Tensor | None:
+        """Returns the mean topic row of each slate [N, T]."""
+        topics = self.dynamics.topics
+        return None if topics is None else topics.weights[slates].mean(dim=1)
+
+    def _leaves(self, shown: Tensor | None, present: Tensor, seed: int) -> Tensor:
+        leaving = self.dynamics.leaving
         if leaving is None:
             return torch.zeros_like(present)
         overlap = torch.zeros_like(self.session_reward)
-        if leaving.boredom > 0 and topics is not None and self.exposure is not None:
-            overlap = torch.einsum("nkt,nt->n", topics.weights[slates], self.exposure) / slates.shape[1]
+        if leaving.boredom > 0 and shown is not None and self.exposure is not None:
+            overlap = (shown * self.exposure).sum(dim=1)
         return uniforms(seed, "leave", self.users, self.step) < leaving.probabilities(self.failures, overlap)
 
-    def _expose(self, slates: Tensor, present: Tensor) -> None:
+    def _expose(self, shown: Tensor | None, present: Tensor) -> None:
         topics = self.dynamics.topics
-        if topics is None or self.exposure is None:
-            return
-        shown = topics.weights[slates].mean(dim=1) * present.unsqueeze(1)
-        self.exposure.mul_(topics.retention).add_(shown, alpha=1 - topics.retention)
+        if topics is not None and shown is not None and self.exposure is not None:
+            added = shown * present.unsqueeze(1)
+            self.exposure.mul_(topics.retention).add_(added, alpha=1 - topics.retention)
 
     def _next_session(self, starts: Tensor, exhausted: Tensor, left: Tensor, seed: int) -> None:
         """Begins a new session where one is due: those who left come back, or are gone."""

@@ -1,12 +1,11 @@
-"""What a discount is worth: the same trainer with gamma 0 and above, in a world that people leave and in one that stands
-still.
+"""What a discount is worth: one trainer with gamma 0 and above, in a world that people leave and in one that is static.
 
     python -m tests.learning.session_discount --seeds 5 --out tests/learning/session_discount.json
 
 For each seed the users of ML-100K are split as everywhere; tasks are users drawn from priors fitted on the folds'
-meta-train users, validation picks the iteration in the same world, and both arms are judged on the same users drawn from
-a prior fitted on the split's test users. Only the discount differs between the arms. Differences are paired by user;
-standard errors are over seeds' means as well as over users.
+meta-train users, validation picks the iteration in the same world, and both arms are judged on the same users drawn
+from a prior fitted on the split's test users. Only the discount differs between the arms. Differences are paired by
+user; standard errors are over seeds' means as well as over users.
 """
 
 from __future__ import annotations
@@ -151,11 +150,9 @@ def main() -> None:
         if any(item["world"] == trained for item in runs):
             name = f"trained in {trained}, judged in {judged}"
             table[name] = row = summarize(runs, trained, judged)
-            print(
-                f"{name}: {row['reward_without']:.2f} with discount 0; {row['difference']:+.2f} ± "
-                f"{row['standard_error_over_seeds']:.2f} over seeds (± {row['standard_error_over_users']:.2f} over users) "
-                f"with {DISCOUNTS[1]}; {row['harmed']:.0%} of users have less"
-            )
+            over_seeds, over_users = row["standard_error_over_seeds"], row["standard_error_over_users"]
+            print(f"{name}: {row['reward_without']:.2f} with discount 0, {row['difference']:+.2f} with {DISCOUNTS[1]}")
+            print(f"  ± {over_seeds:.2f} over seeds, ± {over_users:.2f} over users; {row['harmed']:.0%} have less")
     if asked.out:
         context = {"discounts": DISCOUNTS, "machine": machine(), "world": PRESETS[DYNAMIC]}
         asked.out.write_text(json.dumps({"context": context, "table": table, "runs": runs}) + "\n")
