@@ -96,14 +96,14 @@ def simulation_table(run: SimulationRun) -> Table:
     columns: dict[str, Callable[[PolicyOutcome], str | None]] = {
         "regret": lambda row: None if row.regret is None else f"{row.regret[at[-1]]:.2f}",
         "left": lambda row: None if row.left is None else f"{row.left[at[-1]]:.0%}",
-        "coverage": lambda row: f"{row.coverage:.0%}",
+        "cover": lambda row: f"{row.coverage:.0%}",
         "harmed": lambda row: None if row.harmed is None or row.policy == REFERENCE else f"{row.harmed:.0%}",
     }
     kept = {title: read for title, read in columns.items() if any(read(row) is not None for row in results)}
     for title in kept:
         table.add_column(title, justify="right", no_wrap=True)
     for row in results:
-        rewards = [f"{row.reward[h]:.2f}±{row.standard_errors[h]:.2f}" for h in shown]
+        rewards = [f"{row.reward[h]:.2f}±{row.standard_errors[h]:.2f}".replace("±0.", "±.") for h in shown]
         table.add_row(row.policy, *rewards, *(read(row) or "-" for read in kept.values()))
     return table
 

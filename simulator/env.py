@@ -12,7 +12,7 @@ from simulator.choice import ChoiceModel, Independent
 from simulator.dynamics import Dynamics
 from simulator.errors import SimulatorError
 from simulator.grades import DwellTime, StarRating
-from simulator.population import Population
+from simulator.population import CERTAIN, Population
 from simulator.randomness import normals, uniforms
 from simulator.types import Observation, Response
 from simulator.visits import Visits
@@ -178,21 +178,34 @@ class BatchEnv:
         """Shows one slate a user and returns what may be shown next, and the answers.
 
         Args:
-            slates: [N, k] int64, distinct candidates of each user who is present; rows of others are ignored.
+            slates: [N, k] int64, distinct candidates of each user who is present, or -1 for a position that shows
+                nothing; rows of others are ignored.
 
         Raises:
             SimulatorError: a slate has the wrong shape, or holds an item that is not a candidate.
         """
-        self._check_slates(slates)
+        blank = slates < 0 if bool((slates < 0).any()) else None
+        items = slates if blank is None else slates.clamp_min(0)
+        self._check_slates(slates, items, blank)
         present = ~self._visits.absent
-        utilities = self.utilities(slates)
-        clicks, stars, dwell = self._answers(slates, utilities, present)
+        utilities = self.utilities(items)
+        if blank is not None:
+            utilities = utilities.masked_fill(blank, -CERTAIN)
+        clicks, stars, dwell = self._answers(items, utilities, present)
+        shown = present.unsqueeze(1).expand_as(slates)
+        if blank is not None:
+            shown = shown & ~blank
+            clicks = clicks & ~blank
+            # Blank positions stand on item 0; only what is shown may close it.
+            if not self._repeats:
+                closing = torch.zeros_like(self._open, dtype=torch.int8).scatter_add_(1, items, shown.to(torch.int8))
+                self._open &= closing == 0
+        elif not self._repeats:
+            self._open.scatter_(1, items, self._open.gather(1, items) & ~shown)
         if not self._repeats:
-            shown = present.unsqueeze(1).expand_as(slates)
-            self._open.scatter_(1, slates, self._open.gather(1, slates) & ~shown)
-            self._left -= present * self._slate_size
+            self._left -= shown.sum(dim=1)
         delays = self._delays()
-        terminated, truncated = self._advance(slates, clicks, present)
+        terminated, truncated = self._advance(items, blank, clicks, present)
         self._step += 1
         response = Response(clicks.to(torch.float32), terminated, truncated, present, delays, stars, dwell)
         return self._observation(), response
@@ -200,17 +213,20 @@ class BatchEnv:
     def _observation(self) -> Observation:
         return Observation(self._open, ~self._visits.absent, self._visits.session_step, self._step)
 
-    def _check_slates(self, slates: Tensor) -> None:
+    def _check_slates(self, slates: Tensor, items: Tensor, blank: Tensor | None) -> None:
         if slates.shape != (len(self._users), self._slate_size):
             raise SimulatorError(
                 f"slates {tuple(slates.shape)} must be {(len(self._users), self._slate_size)}: one row a user"
             )
-        if int(slates.min()) < 0 or int(slates.max()) >= self.n_items:
-            raise SimulatorError(f"slates must hold item numbers 0..{self.n_items - 1}")
-        wrong = ~self._open.gather(1, slates).all(dim=1)
+        if int(slates.min()) < -1 or int(slates.max()) >= self.n_items:
+            raise SimulatorError(f"slates must hold item numbers 0..{self.n_items - 1}, or -1 for nothing")
+        open_ = self._open.gather(1, items)
+        if blank is not None:
+            open_ = open_ | blank
+        wrong = ~open_.all(dim=1)
         if self._slate_size > 1:
             ordered = slates.sort(dim=1).values
-            wrong |= (ordered[:, 1:] == ordered[:, :-1]).any(dim=1)
+            wrong |= ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(dim=1)
         if bool((wrong & ~self._visits.absent).any()):
             raise SimulatorError("a slate holds an item twice, or one that is not a candidate of its user any more")
 
@@ -239,16 +255,17 @@ class BatchEnv:
             return torch.zeros_like(self._users)
         return loss.delays(self._users, self._visits.step, self._seed)
 
-    def _advance(self, slates: Tensor, clicks: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def _advance(self, items: Tensor, blank: Tensor | None, clicks: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Moves every user on by one step and returns which episodes terminated and which were truncated [N] bool."""
         visits = self._visits
         if self._dynamics.drift is not None:
             self._tastes = self._dynamics.drift.move(self._tastes, self._users, visits.step, self._seed)
         exhausted = self._left < self._slate_size if not self._repeats else torch.zeros_like(present)
+        shown = visits.topics_of(items, blank)
         if not self._session:
-            visits.advance_bandit(slates, exhausted, present)
+            visits.advance_bandit(shown, exhausted, present)
             return present.clone(), torch.zeros_like(present)
-        return visits.advance_session(slates, clicks, exhausted, present, horizon=self._horizon, seed=self._seed)
+        return visits.advance_session(shown, clicks, exhausted, present, horizon=self._horizon, seed=self._seed)
 
 
 def returns_to_go(rewards: Tensor, ends: Tensor, discount: float) -> Tensor:

@@ -91,9 +91,9 @@ class Visits:
             fed = (topics.weights[items] * self.exposure.unsqueeze(1)).sum(dim=2)
         return utilities - satiation.strength * fed
 
-    def advance_bandit(self, slates: Tensor, exhausted: Tensor, present: Tensor) -> None:
+    def advance_bandit(self, shown: Tensor | None, exhausted: Tensor, present: Tensor) -> None:
         """Moves on by one step in a world without sessions."""
-        self._expose(self._topics_of(slates), present)
+        self._expose(shown, present)
         self.step += 1
         self.slates += present
         self.absent |= exhausted
@@ -102,12 +102,12 @@ class Visits:
             self.absent |= self.gone
 
     def advance_session(
-        self, slates: Tensor, clicks: Tensor, exhausted: Tensor, present: Tensor, *, horizon: int, seed: int
+        self, shown: Tensor | None, clicks: Tensor, exhausted: Tensor, present: Tensor, *, horizon: int, seed: int
     ) -> tuple[Tensor, Tensor]:
         """Moves on by one step and returns which sessions terminated and which were truncated, [N] bool each.
 
         Args:
-            slates: [N, k] int64, what was shown to those present.
+            shown: [N, T], topics of the slates, from `topics_of`; None without topics.
             clicks: [N, k] bool.
             exhausted: [N] bool, too few candidates are left.
             present: [N] bool, before this step.
@@ -117,7 +117,6 @@ class Visits:
         rewarded = clicks.any(dim=1)
         self.failures = torch.where(present, torch.where(rewarded, 0, self.failures + 1), self.failures)
         self.session_reward += rewarded & present
-        shown = self._topics_of(slates)
         leaves = self._leaves(shown, present, seed)
         self._expose(shown, present)
         self.slates += present
@@ -137,10 +136,13 @@ class Visits:
         """Returns who had left earlier in the session [N] bool."""
         return ~present & ~self.gone
 
-    def _topics_of(self, slates: Tensor) -> Tensor | None:
-        """Returns the mean topic row of each slate [N, T]."""
+    def topics_of(self, items: Tensor, blank: Tensor | None) -> Tensor | None:
+        """Returns the mean topic row of each slate [N, T], from items [N, k]; `blank` [N, k] positions have none."""
         topics = self.dynamics.topics
-        return None if topics is None else topics.weights[slates].mean(dim=1)
+        if topics is None:
+            return None
+        rows = topics.weights[items]
+        return (rows if blank is None else rows * ~blank.unsqueeze(2)).mean(dim=1)
 
     def _leaves(self, shown: Tensor | None, present: Tensor, seed: int) -> Tensor:
         leaving = self.dynamics.leaving
