@@ -102,7 +102,7 @@ def main() -> None:
     simple = {"random": episode_rewards(of_random(0)), "popularity": episode_rewards(of_popularity())}
     curves = []
     for seed in range(asked.seeds):
-        envs = make_vec_env("metarl/Recommend-v0", n_envs=ENVS, seed=seed, wrapper_class=TrainUsers)
+        envs = make_vec_env("metarl/Recommend-v0", n_envs=ENVS, seed=seed, wrapper_class=TrainUsers, env_kwargs={})
         curve = Curve(asked.steps // asked.points)
         PPO("MlpPolicy", envs, n_steps=256, batch_size=256, seed=seed, device="cpu").learn(asked.steps, callback=curve)
         curves.append(curve.points)
