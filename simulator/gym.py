@@ -155,8 +155,8 @@ class BanditEnv(gymnasium.Env[NDArray[np.float32], Any]):
 class TabularMDPEnv(gymnasium.Env[NDArray[np.float32], Any]):
     """One Gymnasium episode is a trial: `episodes` episodes of `horizon` steps of one MDP, which then terminates.
 
-    An observation holds the state (one-hot), the last action (one-hot), the last reward (between -10 and 10), whether an
-    episode of the MDP begins, and the share of the trial that is over.
+    An observation holds the state (one-hot), the last action (one-hot), the last reward (between -10 and 10), whether
+    an episode of the MDP begins, and the share of the trial that is over.
 
     Args:
         episodes: episodes in a trial.

@@ -61,6 +61,13 @@ def test_stages_one_by_one_make_a_checkpoint_and_a_report(tmp_path: Path) -> Non
         (["evaluate", "--seed", "1"], "--splits"),
         (["import", "missing.csv"], "missing.csv"),
         (["train", "--config", "missing.toml"], "missing.toml"),
+        (["train", "--set", "train.world.drift.rate=2"], "drift.rate is 2"),
+        (["simulate"], "manifest.json"),
+        (["simulate", "--users", "0"], "setting users"),
+        (["simulate", "--set", "world.leaving.hazard=2"], "leaving.hazard is 2; give a number from 0 to 1"),
+        (["simulate", "--set", "world.satiation.strenth=2"], "world.satiation.strenth"),
+        (["simulate", "--factors", "missing.npz"], "missing.npz"),
+        (["calibrate"], "run `metarl-rec import` first"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], words: str, tmp_path: Path) -> None:
@@ -79,7 +86,7 @@ def test_embedding_model_unknown_or_without_embeddings_names_those_that_work(tmp
 
 
 def test_help_of_every_verb_teaches() -> None:
-    for verb in ("quickstart", "import", "embed", "train", "evaluate", "serve", "inspect"):
+    for verb in ("quickstart", "import", "embed", "train", "evaluate", "simulate", "calibrate", "serve", "inspect"):
         assert verb in invoke("--help").output
         assert len(invoke(verb, "--help").output.splitlines()) > 10
 
