@@ -27,6 +27,7 @@ from metarl_rec.attributes import AttributeEncoder
 from metarl_rec.errors import CheckpointError
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.prior import LinearEncoder
+from metarl_rec.topics import TopicEncoder
 
 __all__ = ["TENSORS", "Checkpoint", "ItemRecord", "Manifest", "load_checkpoint", "save_checkpoint"]
 
@@ -67,6 +68,7 @@ class Manifest(BaseModel):
         inner: meta-parameters of the inner loop.
         item_attributes: encoder of item attributes.
         user_attributes: encoder of user attributes.
+        topics: encoder of item topics, which fatigue needs; None where the inner loop has none.
         lineage: where it comes from: algorithm, seed, digests of data and splits, configuration.
         metrics: what was measured while it was made.
     """
@@ -79,6 +81,7 @@ class Manifest(BaseModel):
     inner: InnerParams
     item_attributes: AttributeEncoder
     user_attributes: AttributeEncoder
+    topics: TopicEncoder | None = None
     lineage: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
@@ -100,6 +103,7 @@ class Checkpoint:
         inner: meta-parameters of the inner loop.
         lineage: provenance, see `Manifest`.
         metrics: measurements, see `Manifest`.
+        topics: encoder of item topics, see `Manifest`.
     """
 
     version: str
@@ -114,6 +118,7 @@ class Checkpoint:
     inner: InnerParams
     lineage: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    topics: TopicEncoder | None = None
 
     @property
     def dim(self) -> int:
@@ -181,6 +186,7 @@ def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> str:
         inner=checkpoint.inner,
         item_attributes=checkpoint.item_attributes,
         user_attributes=checkpoint.user_attributes,
+        topics=checkpoint.topics,
         lineage=dict(checkpoint.lineage),
         metrics=dict(checkpoint.metrics),
     ).model_dump(mode="json")
@@ -205,6 +211,8 @@ def load_checkpoint(directory: Path) -> Checkpoint:
             the file or tensor, what was expected and what was found.
     """
     manifest, raw = _read_manifest(directory / MANIFEST_FILE)
+    if any(manifest.inner.fatigue) and manifest.topics is None:
+        raise CheckpointError(f"{directory / MANIFEST_FILE}: inner.fatigue needs topics, found none; train it again")
     contents: dict[str, bytes] = {}
     for name in (MODEL_FILE, ITEMS_FILE):
         contents[name] = _read(directory / name)
@@ -236,6 +244,7 @@ def load_checkpoint(directory: Path) -> Checkpoint:
         inner=manifest.inner,
         lineage=manifest.lineage,
         metrics=manifest.metrics,
+        topics=manifest.topics,
     )
 
 

@@ -22,6 +22,7 @@ from metarl_rec.prior import LinearEncoder, fit_linear_encoder
 from metarl_rec.problem import Problem
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
+from metarl_rec.topics import TopicEncoder
 from metarl_rec.train import TrainResult
 from simulator.env import BatchEnv
 from simulator.population import LoggedUsers
@@ -72,6 +73,7 @@ def build_checkpoint(
             "best_iteration": result.best_iteration,
             **(lineage or {}),
         },
+        topics=_topics(problem, inner, config),
         metrics={"validation": {"start": asdict(result.start), "best": asdict(result.best)}, "history": result.history},
     )
 
@@ -81,6 +83,13 @@ def meta_params(checkpoint: Checkpoint, config: RunConfig) -> MetaParams:
     start = MetaParams.start(checkpoint.dim, checkpoint.inner, float(checkpoint.lineage["attribute_gain"]))
     tensors = start.tensors() | {"initialization": torch.from_numpy(checkpoint.initialization.copy())}
     return MetaParams(**tensors)
+
+
+def _topics(problem: Problem, inner: InnerParams, config: RunConfig) -> TopicEncoder | None:
+    """Returns the encoder of the topics that the policy was trained with, where it minds them."""
+    if not any(inner.fatigue):
+        return None
+    return TopicEncoder.fit(problem.dataset.item_attributes, config.train.world.topic_attribute)
 
 
 def _catalogue_digest(problem: Problem) -> str:
@@ -104,7 +113,7 @@ def _kl_limit(problem: Problem, meta: MetaParams, inner: InnerParams, config: Ru
     for fold, (space, members) in enumerate(problem.folds):
         shift = space.user_encoder(problem.user_vectors[members])
         starts = (meta.initialization.numpy() + float(meta.attribute_gain) * shift).astype(np.float32)
-        policy = _Recorder(space.features, space.popularity, starts, inner)
+        policy = _Recorder(space.features, space.popularity, starts, inner, topics=problem.topics)
         env = BatchEnv(population, torch.from_numpy(members), horizon=steps, seed=config.seed)
         play(env, policy, steps, generator(config.seed, "kl", fold))
         readings.extend(policy.readings)

@@ -2,52 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from metarl_rec.errors import DataError
 
-__all__ = ["item_topics", "topic_attribute"]
+__all__ = ["TopicEncoder", "item_topics"]
 
 
-def topic_attribute(item_attributes: Sequence[Mapping[str, Any]], wanted: str | None = None) -> str | None:
-    """Returns the name of the list attribute to take topics from: `wanted`, or the one that most items have.
+class TopicEncoder(BaseModel):
+    """Which attribute topics come from, and its words; part of a checkpoint, as JSON.
 
-    Raises:
-        DataError: `wanted` is not an attribute whose values are lists of words.
+    Attributes:
+        attribute: name of an item attribute whose values are lists of words.
+        words: the T topics, sorted.
     """
-    counts: dict[str, int] = {}
-    for attributes in item_attributes:
-        for name, value in attributes.items():
-            if isinstance(value, (list, tuple)):
-                counts[name] = counts.get(name, 0) + 1
-    if wanted is None:
-        return max(sorted(counts), key=lambda name: counts[name], default=None)
-    if wanted not in counts:
-        raise DataError(
-            f"topic_attribute {wanted} is not an item attribute with lists of words; "
-            f"the data set has {', '.join(sorted(counts)) or 'none'}"
-        )
-    return wanted
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    attribute: str
+    words: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, items: Sequence[Mapping[str, Any]], wanted: str | None = None) -> TopicEncoder | None:
+        """Returns the encoder for `wanted`, or for the list attribute that most items have; None where there is none.
+
+        Raises:
+            DataError: `wanted` is not an attribute whose values are lists of words.
+        """
+        counts: dict[str, int] = {}
+        for attributes in items:
+            for name, value in attributes.items():
+                if isinstance(value, (list, tuple)):
+                    counts[name] = counts.get(name, 0) + 1
+        if wanted is not None and wanted not in counts:
+            raise DataError(
+                f"topic_attribute {wanted} is not an item attribute with lists of words; "
+                f"the data set has {', '.join(sorted(counts)) or 'none'}"
+            )
+        if not counts:
+            return None
+        name = wanted or max(sorted(counts), key=lambda each: counts[each])
+        return cls(attribute=name, words=tuple(sorted({word for row in items for word in row.get(name, ())})))
+
+    def row(self, attributes: Mapping[str, Any]) -> NDArray[np.float32]:
+        """Returns an item's topic weights [T] float32: they sum to 1, or to 0 where it has none of the topics."""
+        value = attributes.get(self.attribute, ())
+        words: Iterable[Any] = value if isinstance(value, (list, tuple)) else ()
+        out = np.zeros(len(self.words), np.float32)
+        at = {word: position for position, word in enumerate(self.words)}
+        out[sorted({at[word] for word in words if word in at})] = 1
+        return out / max(float(out.sum()), 1.0)
 
 
-def item_topics(item_attributes: Sequence[Mapping[str, Any]], wanted: str | None = None) -> NDArray[np.float32] | None:
-    """Returns topic weights [n, T] float32, one column a word; rows sum to 1, or to 0 where an item has no topic.
-
-    Args:
-        item_attributes: of all n items.
-        wanted: which attribute; chosen by `topic_attribute` when absent. None comes back where there is none.
-    """
-    name = topic_attribute(item_attributes, wanted)
-    if name is None:
-        return None
-    words = sorted({word for attributes in item_attributes for word in attributes.get(name, ())})
-    column = {word: at for at, word in enumerate(words)}
-    out = np.zeros((len(item_attributes), len(words)), np.float32)
-    for item, attributes in enumerate(item_attributes):
-        out[item, [column[word] for word in attributes.get(name, ())]] = 1
-    totals = out.sum(axis=1, keepdims=True)
-    return np.divide(out, totals, out=np.zeros_like(out), where=totals > 0)
+def item_topics(items: Sequence[Mapping[str, Any]], wanted: str | None = None) -> NDArray[np.float32] | None:
+    """Returns topic weights [n, T] float32 of all items, or None where no attribute is a list; see `TopicEncoder`."""
+    encoder = TopicEncoder.fit(items, wanted)
+    return None if encoder is None else np.stack([encoder.row(attributes) for attributes in items])

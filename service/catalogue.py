@@ -39,6 +39,8 @@ class LiveCatalogue:
         capacity = max(numbers, default=0) + 1024
         self._features = np.zeros((capacity, checkpoint.dim), np.float32)
         self._popularity = np.zeros(capacity, np.float32)
+        words = len(checkpoint.topics.words) if checkpoint.topics else 0
+        self._topics = np.zeros((capacity, words), np.float32)
         self._available = np.zeros(capacity, np.bool_)
         self._trained = np.zeros(capacity, np.bool_)
         self._used = np.zeros(capacity, np.bool_)
@@ -60,6 +62,11 @@ class LiveCatalogue:
     def popularity(self) -> NDArray[np.float32]:
         """[n] float32."""
         return self._popularity[: self._size]
+
+    @property
+    def topics(self) -> NDArray[np.float32] | None:
+        """[n, T] float32, topic weights; None where the checkpoint minds no topics."""
+        return self._topics[: self._size] if self._checkpoint.topics else None
 
     @property
     def available(self) -> NDArray[np.bool_]:
@@ -121,12 +128,15 @@ class LiveCatalogue:
         self._used[number] = True
         self._attributes[number] = attributes
         self._available[number] = available
+        if self._checkpoint.topics:
+            self._topics[number] = self._checkpoint.topics.row(attributes)
         self._numbers[item_id] = number
 
     def _grow(self, needed: int) -> None:
         extra = max(needed, 2 * len(self._ids)) - len(self._ids)
         self._features = np.concatenate([self._features, np.zeros((extra, self._features.shape[1]), np.float32)])
         self._popularity = np.concatenate([self._popularity, np.zeros(extra, np.float32)])
+        self._topics = np.concatenate([self._topics, np.zeros((extra, self._topics.shape[1]), np.float32)])
         self._available = np.concatenate([self._available, np.zeros(extra, np.bool_)])
         self._trained = np.concatenate([self._trained, np.zeros(extra, np.bool_)])
         self._used = np.concatenate([self._used, np.zeros(extra, np.bool_)])

@@ -16,6 +16,7 @@ from metarl_rec.kernels import score_items
 from metarl_rec.slates import greedy_slate, sample_slate
 from service.engine import Engine, Standing
 from service.errors import ApiError, invalid_attributes
+from service.fatigue import fatigue_of
 from service.schemas import RecommendationRequest
 from service.store.codec import Impression, StateError, UserState, decode_impression, encode_impression
 from service.store.keys import UserKeys, new_recommendation_id
@@ -42,6 +43,7 @@ class _Slate:
     items: NDArray[np.int32]
     log_propensities: NDArray[np.float64]
     values: NDArray[np.float32]
+    fatigue: NDArray[np.float32] | None = None
 
 
 async def recommend(engine: Engine, request: RecommendationRequest) -> Answer:
@@ -82,14 +84,18 @@ async def _attempt(engine: Engine, request: RecommendationRequest, *, last: bool
     if standing.status == "pending":
         degraded = degraded or "adaptation"
     mask, ignored = _candidates(engine, state, request)
-    slate = _draw(engine, standing, mask, request)
+    fatigue = fatigue_of(
+        state, engine.catalogue, engine.checkpoint.inner, now=engine.now(), session_gap_s=engine.settings.session_gap_s
+    )
+    slate = _draw(engine, standing, mask, request, fatigue)
     body = _body(engine, request, recommendation_id, state, standing, slate, ignored, degraded)
     if degraded != "redis":
         impression = Impression(
             life=state.life,
             request=digest,
             seen=state.seen_dropped + len(state.seen),
-            usable=_forms_ratios(request),
+            # A ratio compares policies of values alone, so a slate that fatigue had a hand in forms none.
+            usable=_forms_ratios(request) and fatigue is None,
             expires=engine.now() + engine.settings.impression_ttl_s,
             items=tuple(int(item) for item in slate.items),
             log_propensities=tuple(float(value) for value in slate.log_propensities),
@@ -161,15 +167,23 @@ def _candidates(
     return mask, ignored
 
 
-def _draw(engine: Engine, standing: Standing, mask: NDArray[np.bool_], request: RecommendationRequest) -> _Slate:
+def _draw(
+    engine: Engine,
+    standing: Standing,
+    mask: NDArray[np.bool_],
+    request: RecommendationRequest,
+    fatigue: NDArray[np.float32] | None,
+) -> _Slate:
     values = np.empty(len(mask), np.float32)
     score_items(engine.catalogue.features, engine.catalogue.popularity, standing.weights, values)
+    if fatigue is not None:
+        values -= fatigue
     if not request.exploration.enabled:
         items = greedy_slate(values, mask, request.k)
-        return _Slate(items, np.zeros(len(items)), values)
+        return _Slate(items, np.zeros(len(items)), values, fatigue)
     temperature = request.exploration.temperature or engine.checkpoint.inner.temperature
     items, log_propensities = sample_slate(values, mask, temperature, engine.rng.random(request.k))
-    return _Slate(items, log_propensities, values)
+    return _Slate(items, log_propensities, values, fatigue)
 
 
 def _body(
@@ -192,7 +206,7 @@ def _body(
         }
         if request.explain:
             item["attributes"] = dict(engine.catalogue.attributes(int(number)))
-            item["reasons"] = _reasons(engine, state, standing, int(number))
+            item["reasons"] = _reasons(engine, state, standing, slate, int(number))
         items.append(item)
     expires = engine.now() + engine.settings.impression_ttl_s
     adapted_at = datetime.fromtimestamp(state.updated, UTC).isoformat() if state.updated else None
@@ -214,8 +228,8 @@ def _body(
     return body
 
 
-def _reasons(engine: Engine, state: UserState, standing: Standing, number: int) -> list[dict[str, Any]]:
-    """Returns how an item's score comes about: population, adaptation, and the transitions most like it.
+def _reasons(engine: Engine, state: UserState, standing: Standing, slate: _Slate, number: int) -> list[dict[str, Any]]:
+    """Returns how an item's score comes about: population, adaptation, fatigue, and the transitions most like it.
 
     A transition's part is its likeness f_j . f_i times its surprise y_j - v_j under the initialization: the direction
     in which the first epoch's value gradient moved this item. The parts rank transitions; they do not add up.
@@ -224,6 +238,8 @@ def _reasons(engine: Engine, state: UserState, standing: Standing, number: int) 
     row = features[number]
     population = float(popularity[number] + row @ standing.start)
     reasons: list[dict[str, Any]] = [{"kind": "population", "contribution": round(population, 6)}]
+    if slate.fatigue is not None:
+        reasons.append({"kind": "fatigue", "contribution": round(-float(slate.fatigue[number]), 6)})
     if standing.status != "adapted":
         return reasons
     reasons.append({"kind": "adaptation", "contribution": round(float(row @ (standing.weights - standing.start)), 6)})

@@ -162,7 +162,7 @@ class UserStatus(BaseModel):
 class Reason(BaseModel):
     """A part of an item's score."""
 
-    kind: Literal["population", "adaptation", "transition"]
+    kind: Literal["population", "adaptation", "fatigue", "transition"]
     contribution: float
     item_id: str | None = None
 

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
         state_ttl_s: how long an idle user's state lives; refreshed by every write.
         event_window_s: how long an event id is remembered.
         event_window_size: how many event ids are remembered for a user.
+        session_gap_s: a pause longer than this begins a new session, in which nothing has been shown yet.
         rating_threshold: a rating of at least this much is a reward of 1, below it 0.
         event_rewards: reward of every other event type, in [0, 1]; a type that is not named teaches nothing.
         max_clock_skew_s: how far in the future a timestamp may lie.
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     state_ttl_s: int = Field(default=30 * 86400, ge=60)
     event_window_s: int = Field(default=86400, ge=60)
     event_window_size: int = Field(default=1024, ge=64, le=65536)
+    session_gap_s: int = Field(default=1800, ge=1)
     rating_threshold: float = 4.0
     event_rewards: dict[EventType, float] = {"click": 1.0, "like": 1.0, "purchase": 1.0, "dislike": 0.0, "skip": 0.0}
     max_clock_skew_s: int = Field(default=300, ge=0)

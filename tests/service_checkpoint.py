@@ -10,6 +10,7 @@ from metarl_rec.attributes import AttributeEncoder
 from metarl_rec.checkpoint import Checkpoint, ItemRecord, save_checkpoint
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.prior import LinearEncoder
+from metarl_rec.topics import TopicEncoder
 
 __all__ = ["DIM", "GENRES", "N_ITEMS", "TEMPERATURE", "genre_of", "synthetic_checkpoint", "write_checkpoint"]
 
@@ -24,7 +25,9 @@ def genre_of(item_id: str) -> str:
     return GENRES[int(item_id.removeprefix("item")) % len(GENRES)]
 
 
-def synthetic_checkpoint(*, seed: int = 0, temperature: float = TEMPERATURE) -> Checkpoint:
+def synthetic_checkpoint(
+    *, seed: int = 0, temperature: float = TEMPERATURE, fatigue: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> Checkpoint:
     """Returns a checkpoint whose first four feature axes are the genres; the others are each item's own."""
     rng = np.random.default_rng(seed)
     items = tuple(
@@ -51,7 +54,8 @@ def synthetic_checkpoint(*, seed: int = 0, temperature: float = TEMPERATURE) -> 
         user_encoder=_encoder(user_weight, np.zeros(DIM)),
         item_attributes=item_attributes,
         user_attributes=user_attributes,
-        inner=InnerParams(temperature=temperature),
+        inner=InnerParams(temperature=temperature, fatigue=fatigue),
+        topics=TopicEncoder.fit([item.attributes for item in items]) if any(fatigue) else None,
         lineage={"seed": seed},
         metrics={},
     )
@@ -62,7 +66,13 @@ def _encoder(weight: np.ndarray, offset: np.ndarray) -> LinearEncoder:
     return LinearEncoder(mean, weight.astype(np.float32), offset.astype(np.float32))
 
 
-def write_checkpoint(directory: Path, *, seed: int = 0, temperature: float = TEMPERATURE) -> Path:
+def write_checkpoint(
+    directory: Path,
+    *,
+    seed: int = 0,
+    temperature: float = TEMPERATURE,
+    fatigue: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Path:
     """Saves the checkpoint into `directory` and returns it."""
-    save_checkpoint(synthetic_checkpoint(seed=seed, temperature=temperature), directory)
+    save_checkpoint(synthetic_checkpoint(seed=seed, temperature=temperature, fatigue=fatigue), directory)
     return directory

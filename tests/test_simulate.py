@@ -96,6 +96,32 @@ def test_simulate_live_service_agrees_with_the_process_and_leaves_nothing_behind
         assert float(erased[0].split()[-1]) == (37 if population == "logged" else 60)
 
 
+def test_simulate_sessions_a_fatigued_policy_is_served_as_it_was_trained(tmp_path: Path) -> None:
+    sessions = [
+        "train.form=session", "train.population=latent", "train.session_length=10", "inner.discount=0.9",
+        "inner.fatigue=[0.1,0.2,0.1]", 'train.world={"leaving": {"hazard": 0.02, "boredom": 3, "tolerance": 0.25}}',
+        "train.horizon=20", "train.validation_users=20", "train.simulated_users=16",
+    ]  # fmt: skip
+    trained = [word for setting in sessions for word in ("--set", setting)]
+    for arguments in (["import", "ml-100k"], ["embed"], ["train", *QUICK, *trained]):
+        result = invoke(*arguments, "--workdir", str(tmp_path))
+        assert result.exit_code == 0, result.output
+    checkpoint = load_checkpoint(tmp_path / "checkpoint")
+    assert min(checkpoint.inner.fatigue) > 0.05
+    assert checkpoint.topics is not None
+    with ServiceProcess(tmp_path / "checkpoint", tmp_path / "data", redis_timeout_s=5) as service:
+        result = invoke(
+            "simulate", "--world", "sessions", "--users", "80", "--steps", "20", "--session-length", "20",
+            "--policy", "meta-policy", "--url", f"http://127.0.0.1:{service.port}", "--workdir", str(tmp_path),
+        )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = report(tmp_path)
+    agreement = found["context"]["agreement"]  # type: ignore[index]
+    assert abs(agreement["difference"]) <= 4 * agreement["standard_error"], agreement
+    rows = {row["policy"]: row for row in found["policies"]}  # type: ignore[attr-defined]
+    assert abs(rows["live service"]["presence"] - rows["adapted meta-policy"]["presence"]) < 0.1
+
+
 def test_simulate_service_away_or_of_another_policy_is_one_line(workdir: Path, tmp_path: Path) -> None:
     common = ["simulate", "--users", "5", "--steps", "2", "--policy", "random", "--workdir"]
     away = invoke(*common, str(workdir), "--url", f"http://127.0.0.1:{free_port()}")
