@@ -21,24 +21,23 @@ from numpy.typing import NDArray
 
 from simulator.bandits import BernoulliBandits
 from simulator.checks import at_least
-from simulator.choice import ChoiceModel
-from simulator.dynamics import Dynamics
 from simulator.env import BatchEnv
 from simulator.errors import SimulatorError
 from simulator.mdp import TabularEnv, TabularMDPs
-from simulator.population import Population
 from simulator.sessions import Sessions
 
-__all__ = ["BanditEnv", "RecommendEnv", "TabularMDPEnv", "action_space", "next_user"]
+__all__ = ["BanditEnv", "RecommendEnv", "TabularMDPEnv", "next_user", "session_spaces"]
 
 _TASKS = 100_000
 _SHOWN_REWARD = 10.0
 Info = dict[str, Any]
 
 
-def action_space(n_items: int, slate_size: int) -> spaces.Space[Any]:
-    """Returns Discrete(n) for slates of one, else MultiDiscrete([n] * k)."""
-    return spaces.Discrete(n_items) if slate_size == 1 else spaces.MultiDiscrete([n_items] * slate_size)
+def session_spaces(sessions: Sessions) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
+    """Returns one session's observation space, and its actions: Discrete(n) for slates of one, else MultiDiscrete."""
+    n_items, slate_size = sessions.population.n_items, sessions.slate_size
+    actions = spaces.Discrete(n_items) if slate_size == 1 else spaces.MultiDiscrete([n_items] * slate_size)
+    return spaces.Box(0.0, 1.0, (sessions.observation_size,), np.float32), actions
 
 
 def next_user(n_users: int, random: np.random.Generator, options: Info | None) -> int:
@@ -56,7 +55,7 @@ def next_user(n_users: int, random: np.random.Generator, options: Info | None) -
 
 
 class RecommendEnv(gymnasium.Env[NDArray[np.float32], Any]):
-    """One episode is one session of one user; the arguments are those of `Sessions`.
+    """One episode is one session of one user; its settings are the named arguments of `Sessions`.
 
     `reset(options={"user": 3})` picks the user, else the seed does. Rewards are likes in the slate. The episode
     terminates when the user leaves and is truncated at the horizon. `action_masks()` tells what has not been shown, as
@@ -65,29 +64,9 @@ class RecommendEnv(gymnasium.Env[NDArray[np.float32], Any]):
 
     metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own attribute
 
-    def __init__(
-        self,
-        *,
-        population: Population | None = None,
-        dynamics: Dynamics | None = None,
-        choice: ChoiceModel | None = None,
-        n_items: int = 50,
-        slate_size: int = 1,
-        horizon: int = 20,
-        seed: int = 0,
-    ) -> None:
-        self._sessions = Sessions(
-            1,
-            population=population,
-            dynamics=dynamics,
-            choice=choice,
-            n_items=n_items,
-            slate_size=slate_size,
-            horizon=horizon,
-            seed=seed,
-        )
-        self.action_space = action_space(self._sessions.population.n_items, slate_size)
-        self.observation_space = spaces.Box(0.0, 1.0, (self._sessions.observation_size,), np.float32)
+    def __init__(self, **settings: Any) -> None:
+        self._sessions = Sessions(1, **settings)
+        self.observation_space, self.action_space = session_spaces(self._sessions)
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[NDArray[np.float32], Info]:
         """Begins a session of the next user."""

@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from simulator.choice import ChoiceModel
-from simulator.dynamics import Dynamics
-from simulator.gym import action_space, next_user
-from simulator.population import Population
+from simulator.gym import next_user, session_spaces
 from simulator.sessions import Sessions
 
 __all__ = ["RecommendVectorEnv"]
@@ -22,36 +18,15 @@ __all__ = ["RecommendVectorEnv"]
 class RecommendVectorEnv(VectorEnv[NDArray[np.float32], Any, Any]):
     """`num_envs` sessions side by side; a session that ends is followed by another user's at the next step.
 
-    The arguments are those of `Sessions`. `reset(options={"user": [3, 5]})` picks the users.
+    The settings are the named arguments of `Sessions`. `reset(options={"user": [3, 5]})` picks the users.
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
 
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        population: Population | None = None,
-        dynamics: Dynamics | None = None,
-        choice: ChoiceModel | None = None,
-        n_items: int = 50,
-        slate_size: int = 1,
-        horizon: int = 20,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, num_envs: int = 1, **settings: Any) -> None:
         self.num_envs = num_envs
-        self._sessions = Sessions(
-            num_envs,
-            population=population,
-            dynamics=dynamics,
-            choice=choice,
-            n_items=n_items,
-            slate_size=slate_size,
-            horizon=horizon,
-            seed=seed,
-        )
-        self.single_action_space = action_space(self._sessions.population.n_items, slate_size)
-        self.single_observation_space = spaces.Box(0.0, 1.0, (self._sessions.observation_size,), np.float32)
+        self._sessions = Sessions(num_envs, **settings)
+        self.single_observation_space, self.single_action_space = session_spaces(self._sessions)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._over = np.zeros(num_envs, np.bool_)
