@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from simulator.checks import at_least
 from simulator.choice import ChoiceModel
 from simulator.demo import demo_dynamics, demo_users
 from simulator.dynamics import Dynamics
 from simulator.env import BatchEnv
+from simulator.errors import SimulatorError
 from simulator.population import Population
 
 __all__ = ["Sessions", "Step"]
@@ -46,7 +48,8 @@ class Sessions:
     showed it, and the share of positions that showed it with a reward. All lie in [0, 1].
 
     A position that shows an item again, within the slate or the session, shows nothing: a learner without action masks
-    loses it, and nobody else notices.
+    loses it, and nobody else notices. A user who has fewer candidates than a slate from the beginning is shown nothing:
+    their session terminates with its first step.
 
     Args:
         n_sessions: N.
@@ -89,17 +92,17 @@ class Sessions:
             seed=seed,
         )
         known = None if dynamics is None or dynamics.topics is None else dynamics.topics
-        self._topics = torch.eye(population.n_items) if known is None else known.weights.cpu()
+        self._topics = None if known is None else known.weights.cpu()
         self._memory = _MEMORY if known is None else known.retention
-        groups = self._topics.shape[1]
+        self._groups = population.n_items if self._topics is None else self._topics.shape[1]
         self._clock = torch.zeros(n_sessions)
         self._last = torch.zeros(n_sessions)
-        self._seen = torch.zeros(3, n_sessions, groups)
+        self._seen = torch.zeros(3, n_sessions, self._groups)
 
     @property
     def observation_size(self) -> int:
         """Length F of an observation."""
-        return 2 + 3 * self._topics.shape[1]
+        return 2 + 3 * self._groups
 
     @property
     def open(self) -> NDArray[np.bool_]:
@@ -129,12 +132,20 @@ class Sessions:
         return torch.cat(parts, dim=1).clamp(0, 1).numpy().astype(np.float32)
 
     def step(self, actions: NDArray[np.int64]) -> Step:
-        """Shows slates [N, k] and returns what came of them; repeated items show nothing."""
+        """Shows slates [N, k] and returns what came of them; repeated items show nothing.
+
+        Raises:
+            SimulatorError: there is no such item.
+        """
         slates = torch.from_numpy(np.ascontiguousarray(actions, np.int64)).view(len(self._clock), self.slate_size)
+        n_items = self.population.n_items
+        if int(slates.min()) < 0 or int(slates.max()) >= n_items:
+            wrong = int(slates.min()) if int(slates.min()) < 0 else int(slates.max())
+            raise SimulatorError(f"action {wrong} is no item; give numbers from 0 to {n_items - 1}")
         slates = self._without_repeats(slates)
         _, response = self._env.step(slates.to(self._env.device))
         rewards = response.rewards.cpu()
-        rows = self._topics[slates.clamp_min(0)] * (slates >= 0).unsqueeze(2)
+        rows = self._groups_of(slates)
         self._seen[0] = self._memory * self._seen[0] + (1 - self._memory) * rows.mean(dim=1)
         self._seen[1] += rows.sum(dim=1)
         self._seen[2] += (rows * rewards.unsqueeze(2)).sum(dim=1)
@@ -143,9 +154,15 @@ class Sessions:
         return Step(
             self.observations(),
             rewards.sum(dim=1).double().numpy(),
-            response.terminated.cpu().numpy(),
+            (response.terminated | ~response.present).cpu().numpy(),
             response.truncated.cpu().numpy(),
         )
+
+    def _groups_of(self, slates: Tensor) -> Tensor:
+        """Returns the topic weights [N, k, T] of what the slates show, or [N, k, n] marks without topics."""
+        items = slates.clamp_min(0)
+        rows = functional.one_hot(items, self._groups).float() if self._topics is None else self._topics[items]
+        return rows * (slates >= 0).unsqueeze(2)
 
     def _without_repeats(self, slates: Tensor) -> Tensor:
         """Returns the slates with -1 wherever an item was shown before, in the session or higher up in the slate."""

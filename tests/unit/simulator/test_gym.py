@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3 import PPO
 
 import simulator.gym
-from simulator import Dynamics, FactorUsers, SimulatorError
+from simulator import Dynamics, FactorUsers, LoggedUsers, SimulatorError
 
 IDS = ("metarl/Recommend-v0", "metarl/Bandit-v0", "metarl/TabularMDP-v0")
 
@@ -125,6 +125,24 @@ def test_repeated_item_is_a_lost_position_and_masked_out() -> None:
 def test_bad_configuration_names_the_field(name: str, changes: dict[str, int], field: str) -> None:
     with pytest.raises(SimulatorError, match=field):
         gymnasium.make(name, **changes)
+
+
+def test_user_with_fewer_candidates_than_a_slate_is_over_at_once() -> None:
+    rated = np.array([[True] * 6, [True] + [False] * 5])
+    log = LoggedUsers(rated.astype(np.uint8), rated, "rated-only")
+    env = gymnasium.make(IDS[0], population=log, slate_size=2)
+    env.reset(options={"user": 1})
+    assert env.step(np.array([0, 1]))[1:4] == (0.0, True, False)
+    env.reset(options={"user": 0})
+    assert env.step(np.array([0, 1]))[1:4] == (2.0, False, False)
+
+
+@pytest.mark.parametrize("action", [-1, 50])
+def test_action_that_is_no_item_is_named(action: int) -> None:
+    env = gymnasium.make(IDS[0])
+    env.reset(seed=0)
+    with pytest.raises(SimulatorError, match=f"action {action} is no item"):
+        env.step(action)
 
 
 def test_unknown_user_is_named() -> None:
