@@ -58,8 +58,8 @@ class RecommendEnv(gymnasium.Env[NDArray[np.float32], Any]):
     """One episode is one session of one user; its settings are the named arguments of `Sessions`.
 
     `reset(options={"user": 3})` picks the user, else the seed does. Rewards are likes in the slate. The episode
-    terminates when the user leaves and is truncated at the horizon. `action_masks()` tells what has not been shown, as
-    sb3-contrib's maskable learners ask it.
+    terminates when the user leaves and is truncated at the horizon. `info["action_mask"]` [n] int8 is 1 for what may
+    still be shown, as Gymnasium's `action_space.sample(mask)` takes it; `action_masks()` is the same for sb3-contrib.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own attribute
@@ -73,20 +73,22 @@ class RecommendEnv(gymnasium.Env[NDArray[np.float32], Any]):
         super().reset(seed=seed)
         user = next_user(self._sessions.population.n_users, self.np_random, options)
         observations = self._sessions.begin(np.zeros(1, np.int64), np.array([user]))
-        return observations[0], {"user": user, "action_mask": self.action_masks()}
+        return observations[0], {"user": user, "action_mask": self._mask()}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
         """Shows an item, or a slate of them."""
         done = self._sessions.step(np.asarray(action, np.int64).reshape(1, -1))
-        info = {"action_mask": self.action_masks()}
+        info = {"action_mask": self._mask()}
         return (
             done.observations[0], float(done.rewards[0]), bool(done.terminated[0]), bool(done.truncated[0]), info
         )  # fmt: skip
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Returns which items have not been shown yet, [n] bool."""
-        mask: NDArray[np.bool_] = self._sessions.open[0].copy()
-        return mask
+        """Returns which items have not been shown yet, [k n] bool: one row of n after another for each position."""
+        return np.tile(self._sessions.open[0], self._sessions.slate_size)
+
+    def _mask(self) -> NDArray[np.int8]:
+        return np.array(self._sessions.open[0], np.int8)
 
 
 class BanditEnv(gymnasium.Env[NDArray[np.float32], Any]):

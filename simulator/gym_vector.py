@@ -9,16 +9,34 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from simulator.errors import SimulatorError
 from simulator.gym import next_user, session_spaces
 from simulator.sessions import Sessions
 
-__all__ = ["RecommendVectorEnv"]
+__all__ = ["RecommendVectorEnv", "first_users"]
+
+
+def first_users(
+    n_users: int, n_places: int, random: np.random.Generator, options: dict[str, Any] | None
+) -> NDArray[np.int64]:
+    """Returns the users [N] that `options["user"]` asks for, or any.
+
+    Raises:
+        SimulatorError: there is no such user, or not one for each of the N places.
+    """
+    if options is None or "user" not in options:
+        return random.integers(n_users, size=n_places)
+    asked = np.atleast_1d(options["user"])
+    if len(asked) != n_places:
+        raise SimulatorError(f"options: user holds {len(asked)} users; give {n_places}, one for each place")
+    return np.array([next_user(n_users, random, {"user": user}) for user in asked])
 
 
 class RecommendVectorEnv(VectorEnv[NDArray[np.float32], Any, Any]):
     """`num_envs` sessions side by side; a session that ends is followed by another user's at the next step.
 
-    The settings are the named arguments of `Sessions`. `reset(options={"user": [3, 5]})` picks the users.
+    The settings are the named arguments of `Sessions`. `reset(options={"user": [3, 5]})` picks the users, one for each
+    place. `info["user"]` [N] says who sits where, `info["action_mask"]` [N, n] int8 is 1 for what may still be shown.
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -30,21 +48,20 @@ class RecommendVectorEnv(VectorEnv[NDArray[np.float32], Any, Any]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._over = np.zeros(num_envs, np.bool_)
+        self._users = np.zeros(num_envs, np.int64)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Begins a session in every place."""
-        if isinstance(seed, int):
-            super().reset(seed=seed)
-        elif seed is not None:
-            super().reset(seed=seed[0])
-        count = self._sessions.population.n_users
-        asked = [None] * self.num_envs if not options or "user" not in options else options["user"]
-        users = [next_user(count, self.np_random, None if user is None else {"user": user}) for user in asked]
+        """Begins a session in every place; of several seeds the first one counts.
+
+        Raises:
+            SimulatorError: there is no such user, or not one for each place.
+        """
+        super().reset(seed=seed[0] if isinstance(seed, list) else seed)
+        self._users = first_users(self._sessions.population.n_users, self.num_envs, self.np_random, options)
         self._over[:] = False
-        observations = self._sessions.begin(np.arange(self.num_envs), np.array(users))
-        return observations, {"user": np.array(users), "action_mask": self._sessions.open.copy()}
+        return self._sessions.begin(np.arange(self.num_envs), self._users), self._info()
 
     def step(
         self, actions: Any
@@ -66,9 +83,9 @@ class RecommendVectorEnv(VectorEnv[NDArray[np.float32], Any, Any]):
         return observations, rewards, terminated, truncated, self._info()
 
     def _begin(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        users = self.np_random.integers(self._sessions.population.n_users, size=len(rows))
+        self._users[rows] = self.np_random.integers(self._sessions.population.n_users, size=len(rows))
         self._over[rows] = False
-        return self._sessions.begin(rows, users)
+        return self._sessions.begin(rows, self._users[rows])
 
     def _info(self) -> dict[str, Any]:
-        return {"action_mask": self._sessions.open.copy()}
+        return {"user": self._users.copy(), "action_mask": self._sessions.open.astype(np.int8)}

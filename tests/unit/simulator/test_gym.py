@@ -102,14 +102,55 @@ def test_repeated_item_is_a_lost_position_and_masked_out() -> None:
     assert info["action_mask"].all()
     _, reward, *_, info = env.step(np.array([4, 4]))
     assert reward == 1.0
-    assert info["action_mask"].tolist() == [True, True, True, True, False, True]
-    assert env.unwrapped.action_masks().tolist() == info["action_mask"].tolist()  # type: ignore[attr-defined]
+    assert info["action_mask"].tolist() == [1, 1, 1, 1, 0, 1]
+    # sb3-contrib wants the masks of both positions in one row.
+    assert env.unwrapped.action_masks().tolist() == [True, True, True, True, False, True] * 2  # type: ignore[attr-defined]
     observation, reward, *_ = env.step(np.array([4, 0]))
     assert reward == 1.0
     # Without topics every item is a group of its own: share of time, last reward, exposure, shown, rewarded.
     shown, rewarded = observation[2 + count : 2 + 2 * count], observation[2 + 2 * count :]
     np.testing.assert_allclose(shown, np.array([1, 0, 0, 0, 1, 0]) / 6, atol=1e-6)
     np.testing.assert_allclose(rewarded, shown, atol=1e-6)
+
+
+def test_masked_sample_never_shows_an_item_twice() -> None:
+    still = Dynamics()
+    users = FactorUsers(torch.zeros(8, 1), torch.zeros(8), torch.zeros(4, 1))
+    env = gymnasium.make(IDS[0], population=users, dynamics=still, horizon=8)
+    _, info = env.reset(seed=0)
+    env.action_space.seed(0)
+    shown, over = [], False
+    while not over:
+        shown.append(int(env.action_space.sample(info["action_mask"])))
+        _, _, terminated, truncated, info = env.step(shown[-1])
+        over = terminated or truncated
+    assert sorted(shown) == list(range(8))
+
+
+def test_users_that_follow_in_a_row_play_as_they_do_alone() -> None:
+    envs = gymnasium.make_vec(IDS[0], num_envs=4, vectorization_mode="vector_entry_point", horizon=6)
+    single = gymnasium.make(IDS[0], horizon=6)
+    _, info = envs.reset(seed=5)
+    random = np.random.default_rng(0)
+    logs: dict[int, list[tuple[int, float, bool, bool]]] = {int(user): [] for user in info["user"]}
+    users, over = info["user"], np.zeros(4, bool)
+    for _ in range(40):
+        actions = random.integers(50, size=4)
+        _, rewards, terminated, truncated, info = envs.step(actions)
+        for row in np.flatnonzero(~over):
+            played = (int(actions[row]), float(rewards[row]), bool(terminated[row]), bool(truncated[row]))
+            logs.setdefault(int(users[row]), []).append(played)
+        users, over = info["user"], terminated | truncated
+    assert len(logs) > 20
+    for user, log in logs.items():
+        single.reset(options={"user": user})
+        assert [(action, *single.step(action)[1:4]) for action, *_ in log] == log
+
+
+def test_vector_of_users_that_does_not_fill_the_places_is_refused() -> None:
+    envs = gymnasium.make_vec(IDS[0], num_envs=3, vectorization_mode="vector_entry_point")
+    with pytest.raises(SimulatorError, match="user holds 1 users; give 3"):
+        envs.reset(options={"user": [7]})
 
 
 @pytest.mark.parametrize(
