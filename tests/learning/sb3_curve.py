@@ -1,6 +1,6 @@
 """stable-baselines3's PPO, unmodified, learning on `metarl/Recommend-v0`: the curve against simple policies.
 
-    python -m tests.learning.sb3_curve --seeds 3 --steps 120000
+    python -m tests.learning.sb3_curve --seeds 3 --steps 300000
 
 Every evaluation plays the same held-out users, half of the demonstration's population that training never draws. PPO
 knows nothing of action masks, so it first has to learn not to show an item twice.
@@ -25,7 +25,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 import simulator.gym  # noqa: F401 - registers the ids
 from metarl_rec.pipeline import machine
-from simulator.demo import demo_dynamics, demo_users
+from simulator.demo import demo_users
 
 OUT = Path(__file__).parent / "sb3"
 HELD_OUT = 500
@@ -33,11 +33,15 @@ TRAIN_USERS = 50_000
 N_ITEMS = 50
 ENVS = 8
 
-Chooser = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.int64]]
+Chooser = Callable[[NDArray[np.float32], NDArray[np.int8]], NDArray[np.int64]]
 
 
 class TrainUsers(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Draws users from the first half of the population only."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self._random = np.random.default_rng()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Begins a session of a training user."""
@@ -49,7 +53,7 @@ class TrainUsers(gymnasium.Wrapper[Any, Any, Any, Any]):
 def episode_rewards(choose: Chooser) -> NDArray[np.float64]:
     """Returns the reward of one session of each held-out user [HELD_OUT]."""
     envs = gymnasium.make_vec("metarl/Recommend-v0", num_envs=HELD_OUT, vectorization_mode="vector_entry_point")
-    observations, info = envs.reset(options={"user": list(range(TRAIN_USERS, TRAIN_USERS + HELD_OUT))})
+    observations, info = envs.reset(seed=0, options={"user": list(range(TRAIN_USERS, TRAIN_USERS + HELD_OUT))})
     total, alive = np.zeros(HELD_OUT), np.ones(HELD_OUT, bool)
     while alive.any():
         observations, rewards, terminated, truncated, info = envs.step(choose(observations, info["action_mask"]))
@@ -94,11 +98,10 @@ def main() -> None:
     """Trains, evaluates, writes curve.json and curve.png, and prints the end of the curve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=120_000)
-    parser.add_argument("--points", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=300_000)
+    parser.add_argument("--points", type=int, default=10)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    demo_dynamics(demo_users(N_ITEMS, 0)[1])
     simple = {"random": episode_rewards(of_random(0)), "popularity": episode_rewards(of_popularity())}
     curves = []
     for seed in range(asked.seeds):
@@ -117,6 +120,11 @@ def main() -> None:
         print(f"PPO {final.mean():.2f}, {name} {rewards.mean():.2f}: {gap.mean():+.2f} ± {error:.2f}")
     report |= {
         "machine": machine(),
+        "world_seed": 0,
+        "seeds": list(range(asked.seeds)),
+        "steps": asked.steps,
+        "held_out_users": [TRAIN_USERS, TRAIN_USERS + HELD_OUT],
+        "torch_threads": torch.get_num_threads(),
         "stable-baselines3": version("stable-baselines3"),
         "gymnasium": version("gymnasium"),
         "simple": {name: rewards.tolist() for name, rewards in simple.items()},
@@ -145,7 +153,7 @@ def plot(curves: list[list[tuple[int, NDArray[np.float64]]]], simple: dict[str, 
         axes.axhline(rewards.mean(), color="0.4", linestyle=style, label=name)
     axes.set(xlabel="environment steps", ylabel="reward of a session, held-out users", title="metarl/Recommend-v0")
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.72))
     figure.savefig(OUT / "curve.png", dpi=120)
 
 
