@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from metarl_rec.errors import ConfigError
 from metarl_rec.inner_params import InnerParams
@@ -81,6 +81,14 @@ class TrainConfig(_Frozen):
     fatigue_rate: float = Field(default=0.1, ge=0, le=1)
     outer_temperature: float = Field(default=0.05, gt=0)
     outer_value_coef: float = Field(default=4.0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainConfig:
+        if self.world.sessions and self.form != "session":
+            raise ValueError("a world that users leave has sessions: set train.form=session")
+        if self.world.needs_tastes and self.population != "latent":
+            raise ValueError("drift and satiation need users with tastes: set train.population=latent")
+        return self
 
 
 class RunConfig(_Frozen):

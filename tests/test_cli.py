@@ -62,6 +62,8 @@ def test_stages_one_by_one_make_a_checkpoint_and_a_report(tmp_path: Path) -> Non
         (["import", "missing.csv"], "missing.csv"),
         (["train", "--config", "missing.toml"], "missing.toml"),
         (["train", "--set", "train.world.drift.rate=2"], "drift.rate is 2"),
+        (["train", "--set", "train.world.drift.rate=0.1"], "set train.population=latent"),
+        (["train", "--set", "train.world.leaving.hazard=0.1"], "set train.form=session"),
         (["simulate"], "manifest.json"),
         (["simulate", "--users", "0"], "setting users"),
         (["simulate", "--set", "world.leaving.hazard=2"], "leaving.hazard is 2; give a number from 0 to 1"),

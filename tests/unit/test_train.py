@@ -47,9 +47,19 @@ def test_meta_train_same_seed_same_bits_and_other_seed_others() -> None:
     assert not equal_bits(first, meta_train(problem, config.model_copy(update={"seed": 1})))
 
 
-@pytest.mark.parametrize("algorithm", ["maml", "reptile"])
-def test_meta_train_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(algorithm: str, tmp_path: Path) -> None:
-    config = small_config(algorithm=algorithm, iterations=12)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"algorithm": "maml"},
+        {"algorithm": "reptile"},
+        {"form": "session", "population": "latent", "world": WorldConfig.model_validate(PRESETS["everything"])},
+    ],
+    ids=["maml", "reptile", "sessions"],
+)
+def test_meta_train_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    config = small_config(iterations=12, **changes)
     problem = small_problem(config)
     whole = meta_train(problem, config)
 
