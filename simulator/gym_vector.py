@@ -9,27 +9,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from simulator.errors import SimulatorError
-from simulator.gym import next_user, session_spaces
+from simulator.gym import session_spaces
+from simulator.gym_users import first_users
 from simulator.sessions import Sessions
 
-__all__ = ["RecommendVectorEnv", "first_users"]
-
-
-def first_users(
-    n_users: int, n_places: int, random: np.random.Generator, options: dict[str, Any] | None
-) -> NDArray[np.int64]:
-    """Returns the users [N] that `options["user"]` asks for, or any.
-
-    Raises:
-        SimulatorError: there is no such user, or not one for each of the N places.
-    """
-    if options is None or "user" not in options:
-        return random.integers(n_users, size=n_places)
-    asked = np.atleast_1d(options["user"])
-    if len(asked) != n_places:
-        raise SimulatorError(f"options: user holds {len(asked)} users; give {n_places}, one for each place")
-    return np.array([next_user(n_users, random, {"user": user}) for user in asked])
+__all__ = ["RecommendVectorEnv"]
 
 
 class RecommendVectorEnv(VectorEnv[NDArray[np.float32], Any, Any]):

@@ -160,7 +160,9 @@ def test_vector_of_users_that_does_not_fill_the_places_is_refused() -> None:
         (IDS[0], {"slate_size": 51}, "slate_size"),
         (IDS[0], {"n_items": 3}, "n_items"),
         (IDS[1], {"n_arms": 0}, "n_arms"),
+        (IDS[1], {"horizon": 0}, "horizon"),
         (IDS[2], {"episodes": 0}, "episodes"),
+        (IDS[2], {"horizon": 0}, "horizon"),
     ],
 )
 def test_bad_configuration_names_the_field(name: str, changes: dict[str, int], field: str) -> None:
