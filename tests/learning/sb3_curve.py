@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,13 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=10)
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    ran_on = machine()
     simple = {"random": episode_rewards(of_random(0)), "popularity": episode_rewards(of_popularity())}
     curves = []
     for seed in range(asked.seeds):
-        envs = make_vec_env("metarl/Recommend-v0", n_envs=ENVS, seed=seed, wrapper_class=TrainUsers, env_kwargs={})
+        # By id it would ask for a render mode first, and warn that there is none.
+        make = partial(gymnasium.make, "metarl/Recommend-v0")
+        envs = make_vec_env(make, n_envs=ENVS, seed=seed, wrapper_class=TrainUsers)
         curve = Curve(asked.steps // asked.points)
         PPO("MlpPolicy", envs, n_steps=256, batch_size=256, seed=seed, device="cpu").learn(asked.steps, callback=curve)
         curves.append(curve.points)
@@ -119,7 +123,7 @@ def main() -> None:
         report["final"][name]["standard_error"] = float(error)
         print(f"PPO {final.mean():.2f}, {name} {rewards.mean():.2f}: {gap.mean():+.2f} ± {error:.2f}")
     report |= {
-        "machine": machine(),
+        "machine": ran_on,
         "world_seed": 0,
         "seeds": list(range(asked.seeds)),
         "steps": asked.steps,
