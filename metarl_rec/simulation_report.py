@@ -94,7 +94,7 @@ def simulation_table(run: SimulationRun) -> Table:
         table.add_column(f"@{horizon}", justify="right", no_wrap=True)
     results = outcomes(run)
     columns: dict[str, Callable[[PolicyOutcome], str | None]] = {
-        "regret": lambda row: None if row.regret is None else f"{row.regret[at[-1]]:.2f}",
+        "regret": lambda row: None if row.regret is None else f"{row.regret[at[-1]]:.2f}".replace("-0.00", "0.00"),
         "left": lambda row: None if row.left is None else f"{row.left[at[-1]]:.0%}",
         "cover": lambda row: f"{row.coverage:.0%}",
         "harmed": lambda row: None if row.harmed is None or row.policy == REFERENCE else f"{row.harmed:.0%}",
