@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from metarl_rec.config import RunConfig
 from metarl_rec.problem import Problem
 from metarl_rec.tasks import TaskSpace
+from metarl_rec.worlds import make_env
+from simulator.env import BatchEnv
 from simulator.fitting import UserPrior, fit_user_prior
 from simulator.population import LoggedUsers, Population
 
@@ -88,3 +90,16 @@ class TrainingPopulations:
         # A seed that no iteration's population has.
         users = self.validation.draw(count, seed=-1 - self.config.seed)
         return users, np.arange(count), np.zeros((count, problem.space.features.shape[1]), np.float32)
+
+    def env(self, population: Population, users: NDArray[np.int64], *, seed: int) -> BatchEnv:
+        """Returns the world of the training with `users` [N] of a population in it."""
+        settings = self.config.train
+        return make_env(
+            settings.world,
+            population,
+            self.problem.topics,
+            users,
+            session_length=settings.session_length,
+            discount=self.config.inner.discount if settings.form == "session" else 0.0,
+            seed=seed,
+        )

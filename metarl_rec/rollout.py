@@ -99,9 +99,8 @@ def play(
         here = observation.present.cpu().numpy().copy()
         view = View(observation.candidates.cpu().numpy(), here, observation.session_step.cpu().numpy(), width)
         decision = policy.act(view)
-        slates = torch.from_numpy(decision.items.astype(np.int64))
-        expected[:, step] = (torch.sigmoid(env.utilities(slates.to(env.device))).cpu().numpy()) * here[:, None]
-        observation, response = env.step(slates.to(env.device))
+        observation, response = env.step(torch.from_numpy(decision.items.astype(np.int64)).to(env.device))
+        expected[:, step] = torch.sigmoid(response.utilities).cpu().numpy() * here[:, None]
         items[:, step] = np.where(here[:, None], decision.items, -1)
         rewards[:, step] = response.rewards.cpu().numpy()
         log_propensities[:, step] = decision.log_propensities

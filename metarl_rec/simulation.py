@@ -16,7 +16,7 @@ from metarl_rec.config import RunConfig
 from metarl_rec.errors import ConfigError
 from metarl_rec.evaluate import make_policies, tune_noise
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.policies import Decision, Feedback, OnlinePolicy, View, choose
+from metarl_rec.policies import Decision, FixedPolicy, OnlinePolicy, View
 from metarl_rec.problem import Problem
 from metarl_rec.protocol import ADAPTED, POLICIES
 from metarl_rec.rollout import Rollout, play
@@ -204,19 +204,14 @@ def _tell(on_step: Callable[[str, int], None], name: str, step: int, env: BatchE
     on_step(name, step)
 
 
-class _Oracle:
+class _Oracle(FixedPolicy):
     """Shows what is most likely to be liked now; in a world that moves this is the best for one step only."""
 
     def __init__(self, env: BatchEnv) -> None:
+        super().__init__(np.zeros((0, env.n_items), np.float32))
         self._env = env
-
-    def begin(self, rng: np.random.Generator) -> None:
-        """Keeps the generator."""
-        self._rng = rng
 
     def act(self, view: View) -> Decision:
         """Takes the items that are liked best now."""
-        return choose(self._env.reward_probabilities().cpu().numpy(), view, None, self._rng)
-
-    def observe(self, feedback: Feedback) -> None:
-        """Learns nothing: it knows."""
+        self._values = self._env.reward_probabilities().cpu().numpy()
+        return super().act(view)

@@ -97,7 +97,7 @@ def simulation_table(run: SimulationRun) -> Table:
         "regret": lambda row: None if row.regret is None else f"{row.regret[at[-1]]:.2f}".replace("-0.00", "0.00"),
         "left": lambda row: None if row.left is None else f"{row.left[at[-1]]:.0%}",
         "cover": lambda row: f"{row.coverage:.0%}",
-        "harmed": lambda row: None if row.harmed is None or row.policy == REFERENCE else f"{row.harmed:.0%}",
+        "harm": lambda row: None if row.harmed is None or row.policy == REFERENCE else f"{row.harmed:.0%}",
     }
     kept = {title: read for title, read in columns.items() if any(read(row) is not None for row in results)}
     for title in kept:

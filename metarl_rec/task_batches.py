@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,7 +20,6 @@ from metarl_rec.populations import TrainingPopulations
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.support import Support, shown_support
-from metarl_rec.worlds import make_env
 from simulator.env import BatchEnv
 
 __all__ = ["rollout_params", "task_batch"]
@@ -50,15 +51,7 @@ def task_batch(populations: TrainingPopulations, meta: MetaParams, iteration: in
     policy = AdaptedPolicy(
         space.features, space.popularity, starts, meta.inner_params(rollout_params(config)), topics=problem.topics
     )
-    env = make_env(
-        settings.world,
-        population,
-        problem.topics,
-        users,
-        session_length=settings.session_length,
-        discount=config.inner.discount if session else 0.0,
-        seed=config.seed + iteration if session else config.seed,
-    )
+    env = populations.env(population, users, seed=config.seed + iteration if session else config.seed)
     # Judging a session's step needs the action taken there; a bandit can be judged after its last step, too.
     last = settings.horizon - 1 if session else settings.horizon
     cuts = generator(config.seed, "lengths", iteration).integers(1, last + 1, len(users))
@@ -85,18 +78,13 @@ def task_batch(populations: TrainingPopulations, meta: MetaParams, iteration: in
     exposure = moment.exposure
     if exposure is None:
         exposure = np.zeros((len(users), len(RETENTIONS), topics.shape[1]), np.float32)
-    return TaskBatch(
-        support=batch.support,
-        shift=batch.shift,
-        rewards=batch.rewards,
-        query=batch.query,
-        session=SessionBatch(
-            exposure=torch.from_numpy(exposure[rows]),
-            topics=torch.from_numpy(topics),
-            actions=torch.from_numpy(rollout.items[rows, cuts[rows], 0].astype(np.int64)),
-            future=torch.from_numpy(future[rows, cuts[rows]]),
-        ),
+    state = SessionBatch(
+        exposure=torch.from_numpy(exposure[rows]),
+        topics=torch.from_numpy(topics),
+        actions=torch.from_numpy(rollout.items[rows, cuts[rows], 0].astype(np.int64)),
+        future=torch.from_numpy(future[rows, cuts[rows]]),
     )
+    return replace(batch, session=state)
 
 
 class _Moments:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from metarl_rec.prior import ItemPrior, LinearEncoder, fit_linear_encoder, fit_prior, user_estimates
+from metarl_rec.prior import LinearEncoder, fit_linear_encoder, fit_prior, user_estimates
 
 __all__ = ["PriorConfig", "TaskSpace", "cross_fitted_spaces", "fit_task_space"]
 
@@ -51,28 +51,6 @@ class TaskSpace:
     popularity: NDArray[np.float32]
     user_encoder: LinearEncoder
     users: NDArray[np.int64]
-
-    def estimates(self, rewards: NDArray[np.uint8], noise: float) -> NDArray[np.float64]:
-        """Returns ridge estimates [N, D] of the fast weights of users with whole reward rows [N, n]."""
-        return user_estimates(
-            rewards, ItemPrior(self.popularity, self.features, np.ones(self.features.shape[1])), noise
-        )
-
-    def posterior_draws(
-        self, rewards: NDArray[np.uint8], noise: float, rng: np.random.Generator
-    ) -> NDArray[np.float64]:
-        """Returns one draw [N, D] of each user's fast weights given their whole reward row [N, n].
-
-        Estimates are shrunken: users drawn from the prior vary more. Draws from the posteriors vary as the prior does,
-        so a response model fitted on them suits users drawn from the prior.
-
-        Reference: Bishop, "Pattern Recognition and Machine Learning", 2006, eq. 3.53-3.54.
-        """
-        features = self.features.astype(np.float64)
-        covariance = noise * np.linalg.inv(features.T @ features + noise * np.eye(features.shape[1]))
-        means = self.estimates(rewards, noise)
-        draws: NDArray[np.float64] = means + rng.standard_normal(means.shape) @ np.linalg.cholesky(covariance).T
-        return draws
 
     def starts(
         self, user_vectors: NDArray[np.float32], initialization: NDArray[Any], attribute_gain: float

@@ -12,7 +12,6 @@ from metarl_rec.policies import FixedPolicy, OnlinePolicy
 from metarl_rec.populations import TrainingPopulations
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
-from metarl_rec.worlds import make_env
 
 __all__ = ["Validation", "validate"]
 
@@ -44,14 +43,8 @@ def validate(populations: TrainingPopulations, meta: MetaParams) -> Validation:
     totals = [0.0, 0.0]
     for repeat in range(settings.validation_repeats):
         for index, policy in enumerate(policies):
-            env = make_env(
-                settings.world,
-                population,
-                problem.topics,
-                users,
-                session_length=settings.session_length,
-                discount=config.inner.discount if settings.form == "session" else 0.0,
-                seed=config.seed + repeat * 7919 if populations.validation is not None else config.seed,
+            env = populations.env(
+                population, users, seed=config.seed + (repeat * 7919 if populations.validation is not None else 0)
             )
             rollout = play(env, policy, settings.horizon, generator(config.seed, "validate", repeat))
             totals[index] += float(rollout.rewards.sum(axis=(1, 2)).mean())

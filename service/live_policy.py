@@ -31,7 +31,6 @@ class LivePolicy:
         user_attributes: N dictionaries that go with every request, or None.
         concurrency: requests in flight at once, >= 1.
         api_key: sent as a bearer token where given.
-        run_id: part of the users' ids; random when absent.
 
     Raises:
         ConfigError: the service cannot be reached; it says so when `policy_version` is read or the play begins.
@@ -45,13 +44,12 @@ class LivePolicy:
         *,
         concurrency: int = 32,
         api_key: str | None = None,
-        run_id: str | None = None,
     ) -> None:
         self._url = url
         self._item_ids = item_ids
         self._number = {item_id: number for number, item_id in enumerate(item_ids)}
         self._attributes = user_attributes
-        self._run_id = run_id or secrets.token_hex(4)
+        self._run_id = secrets.token_hex(4)
         self._loop = asyncio.Runner()
         self._gate = asyncio.Semaphore(concurrency)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}

@@ -133,11 +133,6 @@ class BatchEnv:
         """What may be shown to each user now [N, n] bool; a view that the next step changes."""
         return self._open
 
-    @property
-    def visits(self) -> Visits:
-        """Where each user stands in their session; a view that the next step changes."""
-        return self._visits
-
     def reset(self, users: Tensor | None = None) -> Observation:
         """Returns every user to the beginning; the answers stay the same.
 
@@ -207,7 +202,7 @@ class BatchEnv:
         delays = self._delays()
         terminated, truncated = self._advance(items, blank, clicks, present)
         self._step += 1
-        response = Response(clicks.to(torch.float32), terminated, truncated, present, delays, stars, dwell)
+        response = Response(clicks.to(torch.float32), terminated, truncated, present, utilities, delays, stars, dwell)
         return self._observation(), response
 
     def _observation(self) -> Observation:

@@ -35,6 +35,7 @@ class Response:
         terminated: [N] bool, the episode ended in the world: nothing would follow, so nothing is bootstrapped.
         truncated: [N] bool, the episode was cut by the horizon: the user would have gone on.
         present: [N] bool, who was shown the slate.
+        utilities: [N, k] float32, logits with which the slate was answered; the world's own, no policy knows them.
         delays: [N] int64, steps until the policy learns of the rewards: 0 at once, -1 never.
         stars: [N, k] int64 where the environment has star ratings, else None.
         dwell_seconds: [N, k] float32 where the environment has dwell times, else None.
@@ -44,6 +45,7 @@ class Response:
     terminated: Tensor
     truncated: Tensor
     present: Tensor
+    utilities: Tensor
     delays: Tensor
     stars: Tensor | None = None
     dwell_seconds: Tensor | None = None
