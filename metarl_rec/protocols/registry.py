@@ -1,0 +1,49 @@
+"""The protocols of `metarl-rec evaluate --protocol`, each loaded when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from metarl_rec.config import assigned, validated
+from metarl_rec.errors import ConfigError
+from metarl_rec.protocols.result import ProtocolResult, Watch
+from metarl_rec.workspace import Workspace
+
+__all__ = ["PROTOCOLS", "run_protocol"]
+
+PROTOCOLS = {
+    "bandit": "metarl_rec.protocols.bandit",
+    "mdp": "metarl_rec.protocols.mdp",
+    "sine": "metarl_rec.protocols.sine",
+    "metarec": "metarl_rec.protocols.metarec",
+}
+"""Module of each protocol. It has `Settings`, a frozen pydantic model whose defaults are the published protocol, and
+`run(settings, workspace, watch) -> ProtocolResult`."""
+
+
+def run_protocol(
+    name: str, workspace: Workspace, assignments: Sequence[str] = (), seed: int | None = None, watch: Watch | None = None
+) -> ProtocolResult:
+    """Returns a protocol's result.
+
+    Args:
+        name: one of PROTOCOLS.
+        workspace: where data sets lie and partial results are kept.
+        assignments: `name=value` settings of the protocol.
+        seed: the protocol's seed; its default when absent.
+        watch: told of progress.
+
+    Raises:
+        ConfigError: no such protocol or setting.
+    """
+    if name not in PROTOCOLS:
+        raise ConfigError(f"protocol {name!r} is unknown; choose from: {', '.join(PROTOCOLS)}")
+    module: Any = import_module(PROTOCOLS[name])
+    raw = assigned({}, assignments)
+    if seed is not None:
+        raw["seed"] = seed
+    settings = validated(module.Settings, raw, f"metarl-rec evaluate --protocol {name} --help")
+    result: ProtocolResult = module.run(settings, workspace, watch or (lambda *_: None))
+    return result
