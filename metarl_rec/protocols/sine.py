@@ -99,8 +99,8 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
         f"there), judged in training on {meta.query} others; Adam at {meta.outer_rate}, {meta.meta_batch} tasks a "
         f"step, {meta.iterations:,} steps, {settings.meta_seeds} training seeds. Gradients of MAML and Meta-SGD are "
         f"exact to second order. Test: 0 to {settings.meta_steps} steps, error on {settings.meta_points} points. All "
-        "learners of a seed start from the same weights and see the same tasks and points in the same order; joint training "
-        "fits all points it is given without adapting in training.",
+        "learners of a seed start from the same weights and see the same tasks and points in the same order; joint "
+        "training fits all points it is given without adapting in training.",
         "Baselines without an inner loop in training get, besides or instead of the common learning rate, the one that "
         f"is best on {settings.validation_tasks} validation tasks.",
     ]

@@ -13,10 +13,11 @@ from metarl_rec.sines.figures import error_curve, error_text, median_text, raw_e
 from metarl_rec.workspace import Workspace
 
 _SMALL = [
-    "tasks=40",
+    "tasks=30",
     "validation_tasks=10",
-    "reptile_iterations=400",
+    "reptile_iterations=50",
     "reptile_seeds=2",
+    "reptile_steps=8",
     "demonstration=false",
     "meta_iterations=300",
     "meta_batch=5",
@@ -37,8 +38,8 @@ def test_sine_protocol_small_run_reports_every_learner_and_the_bars(tmp_path: Pa
     assert by_name["Meta-SGD below MAML, paired over tasks, after one step"].reached
     assert not by_name["Reptile as published"].reached
     raw = json.loads(json.dumps(asdict(result), allow_nan=False))["raw"]
-    assert np.shape(raw["reptile"]["errors"]["Reptile as published"]["32"]) == (2, 40)
-    assert np.shape(raw["one_step"]["errors"]["Meta-SGD"]["1"]) == (1, 40)
+    assert np.shape(raw["reptile"]["errors"]["Reptile as published"]["8"]) == (2, 30)
+    assert np.shape(raw["one_step"]["errors"]["Meta-SGD"]["1"]) == (1, 30)
     assert {"Reptile", "MAML, FOMAML, Meta-SGD, joint training"} <= set(seen)
 
 
