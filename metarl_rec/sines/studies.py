@@ -54,7 +54,7 @@ class ReptileStudy:
     Attributes:
         tasks: N test tasks.
         errors: by learner, [seeds, N, steps + 1] float64; test points drawn as published, a point may come twice.
-        distinct: the same with ten different points a task.
+        distinct: [seeds, N, 1], after the last step, with ten different points a task.
         rates: by learner, test-time learning rate of each seed.
         demonstration_task: error of the published demonstration's weights on its one task, where it was run.
     """
@@ -83,7 +83,7 @@ class OneStepStudy:
 
 def tuned_rate(weights: NDArray[Any], shots: Shots, steps: int, *, tanh: bool) -> float:
     """Returns the learning rate with the lowest mean error after `steps` on validation tasks."""
-    means = [error_curves(weights, rate, shots, steps, tanh=tanh)[:, -1].mean() for rate in _RATES]
+    means = [error_curves(weights, rate, shots, steps, tanh=tanh, last_only=True).mean() for rate in _RATES]
     return _RATES[int(np.argmin(np.nan_to_num(means, nan=math.inf)))]
 
 
@@ -132,13 +132,13 @@ def study_reptile(
         rate = recipe.inner_rate if meta_learned else tuned_rate(weights, held_out, steps, tanh=True)
         rates[name].append(rate)
         errors[name].append(error_curves(weights, rate, test, steps, tanh=True))
-        apart[name].append(error_curves(weights, rate, distinct, steps, tanh=True))
+        apart[name].append(error_curves(weights, rate, distinct, steps, tanh=True, last_only=True))
     if with_demonstration:
         told("the published demonstration", 0, 1)
         weights, shown = demonstrate()
         rates[DEMONSTRATION] = [recipe.inner_rate]
         errors[DEMONSTRATION] = [error_curves(weights, recipe.inner_rate, test, steps, tanh=True)]
-        apart[DEMONSTRATION] = [error_curves(weights, recipe.inner_rate, distinct, steps, tanh=True)]
+        apart[DEMONSTRATION] = [error_curves(weights, recipe.inner_rate, distinct, steps, tanh=True, last_only=True)]
         one_task = float(error_curves(weights, recipe.inner_rate, shown, steps, tanh=True)[0, -1])
     return ReptileStudy(
         test_tasks,

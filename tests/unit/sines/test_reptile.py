@@ -79,6 +79,8 @@ def test_error_curves_first_entries_match_hand_computed_steps() -> None:
         assert curves[1, step] == pytest.approx(expected, rel=1e-5)
         loss_gradient(adapted, shots.support_x[1], shots.support_y[1], True, grad)
         adapted -= np.float32(0.1) * grad
+    last = error_curves(weights, 0.1, shots, 2, tanh=True, last_only=True)
+    np.testing.assert_array_equal(last, curves[:, 2:])
 
 
 def test_demonstration_its_own_random_numbers_gives_the_published_error() -> None:
