@@ -65,7 +65,7 @@ def adapt_user(
         features, popularity, start, support.items, support.rewards, support.log_propensities, support.usable,
         support.continues, support.rest, support.touched, support.allowed, np.asarray(inner.step_sizes),
         np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
-        inner.discount, stats,
+        inner.discount, inner.forgetting, inner.caution, stats,
     )  # fmt: skip
     if not np.isfinite(weights).all():
         raise AdaptationError(

@@ -131,7 +131,7 @@ class AdaptedPolicy:
             self._features, self._popularity, self._starts, history.shown, history.rewards, history.log_propensities,
             history.known, history.usable, history.sessions, history.candidates, np.asarray(inner.step_sizes),
             np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
-            inner.discount, self.stats,
+            inner.discount, inner.forgetting, inner.caution, self.stats,
         )  # fmt: skip
         if not np.isfinite(self.weights).all():
             raise AdaptationError(

@@ -47,7 +47,6 @@ def build_checkpoint(
     meta, space = result.meta, problem.space
     inner = meta.inner_params(config.inner)
     inner = inner.model_copy(update={"kl_limit_nats": _kl_limit(problem, meta, inner, config)})
-    item_vectors = problem.item_attributes.encode_all(problem.dataset.item_attributes)
     targets = np.column_stack([space.features, space.popularity])
     items = zip(problem.dataset.item_ids, problem.dataset.item_attributes, strict=True)
     encoder = space.user_encoder
@@ -57,7 +56,7 @@ def build_checkpoint(
         features=space.features,
         popularity=space.popularity,
         initialization=meta.initialization.numpy().astype(np.float32),
-        item_encoder=fit_linear_encoder(item_vectors, targets, config.prior.item_ridge),
+        item_encoder=fit_linear_encoder(problem.item_vectors, targets, config.prior.item_ridge),
         user_encoder=LinearEncoder(
             encoder.mean, (encoder.weight * float(meta.attribute_gain)).astype(np.float32), encoder.offset
         ),

@@ -2,10 +2,12 @@
 
 The loss of one task, minimized over the fast weights w that actor and critic share:
 
-    sum_j omega_j (y_j - v_j)^2 / 2  +  |w - w0|^2 / 2
-      - c_p sum_j min(rho_j A_j, clip(rho_j, 1 +- eps) A_j)  -  c_e H(pi_w)
+    sum_j d_j omega_j (y_j - v_j)^2 / 2  +  |w - w0|^2 / 2
+      - c_p sum_j d_j min(rho_j A_j, clip(rho_j, 1 +- eps) A_j)  -  c_e H(pi_w)
 
-    w <- w - (eta_k / L) grad,   L = lambda_max(I + sum_j omega_j f_j f_j')
+    w <- w - (eta_k / L) grad,   L = lambda_max(I + sum_j d_j omega_j f_j f_j')
+
+with d_j = exp(-lambda (number of later transitions)), the forgetting; at the end a step back towards w0, the caution.
 
 The features are whitened by the prior, so the pull is the negative log-density of w ~ N(w0, I), and without the last
 two terms the minimum is the hierarchical-Bayes posterior mean. `kernels.adapt_one` is the compiled twin.
@@ -101,9 +103,15 @@ class SupportBatch:
             allowed=torch.from_numpy(allowed),
         )
 
-    def precision(self, value_weight: Tensor) -> Tensor:
-        """Returns omega [N, B]; 0 for padding."""
-        return transition_precision(value_weight, self.rewards, self.popularity[self.items]) * self.valid
+    def recency(self, forgetting: Tensor) -> Tensor:
+        """Returns d [N, B] = exp(-lambda (number of later transitions)); 0 for padding."""
+        later = self.valid.sum(dim=1, keepdim=True) - 1 - torch.arange(self.valid.shape[1])
+        return torch.exp(-forgetting * later.clamp_min(0)) * self.valid
+
+    def precision(self, inner: InnerTensors) -> Tensor:
+        """Returns d omega [N, B]; 0 for padding."""
+        omega = transition_precision(inner.value_weight, self.rewards, self.popularity[self.items])
+        return omega * self.recency(inner.forgetting)
 
 
 def curvature_bound(rows: Tensor, omega: Tensor) -> Tensor:
@@ -141,7 +149,7 @@ def inner_loss(weights: Tensor, critic: Tensor, start: Tensor, batch: SupportBat
     rows = batch.features[batch.items]
     base = batch.popularity[batch.items]
     errors = (batch.rewards - base - torch.einsum("nbd,nd->nb", rows, weights)) * batch.valid
-    omega = batch.precision(inner.value_weight)
+    omega = batch.precision(inner)
     loss = (omega * errors.square()).sum(dim=1) / 2 + (weights - start).square().sum(dim=1) / 2
     values = batch.popularity + weights @ batch.features.T
     if bool(inner.policy_coef != 0):
@@ -151,7 +159,8 @@ def inner_loss(weights: Tensor, critic: Tensor, start: Tensor, batch: SupportBat
         # Unusable entries are replaced before the ratio: their "own" candidate set may be empty.
         log_ratio = torch.where(batch.usable, log_pi - batch.log_propensities, torch.zeros_like(log_pi))
         surrogate = clipped_surrogate(log_ratio, advantage, inner.clip)
-        loss = loss - inner.policy_coef * torch.where(batch.usable, surrogate, torch.zeros_like(surrogate)).sum(dim=1)
+        surrogate = torch.where(batch.usable, surrogate, torch.zeros_like(surrogate))
+        loss = loss - inner.policy_coef * (batch.recency(inner.forgetting) * surrogate).sum(dim=1)
     if bool(inner.entropy_coef != 0):
         loss = loss - inner.entropy_coef * entropy(values, batch.rest, inner.temperature)
     return loss
@@ -176,7 +185,8 @@ def adapt(
         bound: [N], the step-size bound L; computed when absent.
     """
     if bound is None:
-        bound = curvature_bound(batch.features[batch.items], batch.precision(inner.value_weight.detach()))
+        with torch.no_grad():
+            bound = curvature_bound(batch.features[batch.items], batch.precision(inner))
     record = torch.is_grad_enabled()
     weights = start
     # A user without transitions stays where every user starts, entropy bonus or not.
@@ -190,4 +200,5 @@ def adapt(
             loss = inner_loss(actor, critic, anchor, batch, inner).sum()
             (gradient,) = torch.autograd.grad(loss, actor, create_graph=record)
         weights = weights - (step * moves / bound).unsqueeze(1) * gradient
-    return weights
+    count = batch.valid.sum(dim=1, keepdim=True).to(start.dtype)
+    return start + count / (count + inner.caution).clamp_min(1.0) * (weights - start)

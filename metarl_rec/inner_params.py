@@ -36,6 +36,10 @@ class InnerParams(BaseModel):
         discount: gamma between successive steps of one session, in [0, 1); 0 is a bandit.
         fatigue: h_m >= 0, what full exposure to an item's topics takes off its value in each memory of
             `fatigue.RETENTIONS`, in units of reward; zeros where the policy does not mind what was shown before.
+        forgetting: lambda >= 0; a transition with j later ones counts exp(-lambda j) in every term, so that the policy
+            follows tastes that move. 0 remembers everything.
+        caution: c >= 0; after B transitions the fast weights are w0 + B / (B + c) (w_K - w0). A guard for those whom
+            adapting on little evidence would harm; 0 goes all the way.
         kl_limit_nats: greatest KL(adapted || initialization) over the candidates that an adaptation may reach;
             None while it has not been calibrated.
     """
@@ -52,4 +56,6 @@ class InnerParams(BaseModel):
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.0
     fatigue: tuple[NonNegative, NonNegative, NonNegative] = (0.0, 0.0, 0.0)
+    forgetting: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    caution: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0
     kl_limit_nats: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

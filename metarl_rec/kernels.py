@@ -97,6 +97,7 @@ def _policy_gradient(
     entropy_coef: float,
     temperature: float,
     clip: float,
+    recency: NDArray[Any],
     gradient: NDArray[Any],
     stats: NDArray[np.float64],
 ) -> None:
@@ -162,7 +163,7 @@ def _policy_gradient(
         if (advantage > 0.0 and ratio > 1.0 + clip) or (advantage < 0.0 and (ratio < 1.0 - clip or ratio > _DUAL_CLIP)):
             stats[1] += 1.0
             continue
-        c = policy_coef * advantage * ratio / temperature
+        c = policy_coef * recency[j] * advantage * ratio / temperature
         share = features.dtype.type(c)
         for d in range(dim):
             gradient[d] += share * rows[j, d]
@@ -208,6 +209,8 @@ def adapt_one(
     temperature: float,
     clip: float,
     discount: float,
+    forgetting: float,
+    caution: float,
     stats: NDArray[np.float64],
 ) -> NDArray[Any]:
     """Returns one user's adapted fast weights [D], from `start`, over the whole support, K epochs.
@@ -225,11 +228,13 @@ def adapt_one(
     rows = np.empty((count, dim), features.dtype)
     base = np.empty(count, features.dtype)
     omega = np.empty(count, features.dtype)
+    recency = np.empty(count, features.dtype)
     for j in range(count):
+        recency[j] = math.exp(-forgetting * (count - 1 - j))
         rows[j] = features[items[j]]
         base[j] = popularity[items[j]]
         rarity = base[j] - _PIVOT
-        omega[j] = math.exp(
+        omega[j] = recency[j] * math.exp(
             value_weight[0] + value_weight[1] * rewards[j] + (value_weight[2] + value_weight[3] * rewards[j]) * rarity
         )
     bound = _largest_curvature(rows, omega)
@@ -263,11 +268,14 @@ def adapt_one(
             score_items(features, popularity, weights, values)
             _policy_gradient(
                 features, rows, values, item_values, advantages, log_propensities, usable, rest, touched, allowed,
-                policy_coef, entropy_coef, temperature, clip, gradient, stats,
+                policy_coef, entropy_coef, temperature, clip, recency, gradient, stats,
             )  # fmt: skip
         rate = features.dtype.type(step_sizes[k] / bound)
         for d in range(dim):
             weights[d] += rate * gradient[d]
+    share = features.dtype.type(count / (count + caution))
+    for d in range(dim):
+        weights[d] = start[d] + share * (weights[d] - start[d])
     return weights
 
 
@@ -290,6 +298,8 @@ def adapt_batch(
     temperature: float,
     clip: float,
     discount: float,
+    forgetting: float,
+    caution: float,
     stats: NDArray[np.float64],
 ) -> NDArray[Any]:
     """Returns N users' fast weights [N, D], each adapted on what is known of what they were shown (`shown_support`).
@@ -346,7 +356,8 @@ def adapt_batch(
             continues[j] = j + 1 < count and sessions[user, b] == sessions[user, at[j + 1]]
         out[user] = adapt_one(
             features, popularity, starts[user], items, reward, log_propensity, ratio, continues, rest, touched[:seen],
-            allowed, step_sizes, value_weight, policy_coef, entropy_coef, temperature, clip, discount, stats[user],
+            allowed, step_sizes, value_weight, policy_coef, entropy_coef, temperature, clip, discount, forgetting,
+            caution, stats[user],
         )  # fmt: skip
     return out
 

@@ -28,6 +28,8 @@ class InnerTensors:
         temperature: behaviour temperature, > 0; not learned.
         clip: PPO's epsilon; not learned.
         discount: gamma; not learned.
+        forgetting: [], lambda >= 0.
+        caution: c >= 0; not learned, because reward alone would unlearn it.
     """
 
     step_sizes: Tensor
@@ -37,6 +39,8 @@ class InnerTensors:
     temperature: float
     clip: float
     discount: float
+    forgetting: Tensor
+    caution: float
 
     @classmethod
     def from_params(cls, params: InnerParams, dtype: torch.dtype = torch.float32) -> InnerTensors:
@@ -49,6 +53,8 @@ class InnerTensors:
             temperature=params.temperature,
             clip=params.clip,
             discount=params.discount,
+            forgetting=torch.tensor(params.forgetting, dtype=dtype),
+            caution=params.caution,
         )
 
 
@@ -63,6 +69,7 @@ class MetaParams:
         value_weight: [4], o of the value loss.
         log_policy_coef: [].
         log_entropy_coef: [].
+        log_forgetting: []; not learned where the configured forgetting is zero.
         raw_fatigue: [M], fatigue = .1 softplus(.); not learned where the configured fatigue is zero throughout.
     """
 
@@ -72,6 +79,7 @@ class MetaParams:
     value_weight: Tensor
     log_policy_coef: Tensor
     log_entropy_coef: Tensor
+    log_forgetting: Tensor
     raw_fatigue: Tensor
 
     @classmethod
@@ -87,6 +95,7 @@ class MetaParams:
             value_weight=torch.tensor(inner.value_weight, dtype=dtype),
             log_policy_coef=torch.tensor(math.log(max(inner.policy_coef, 1e-12)), dtype=dtype),
             log_entropy_coef=torch.tensor(math.log(max(inner.entropy_coef, 1e-12)), dtype=dtype),
+            log_forgetting=torch.tensor(math.log(max(inner.forgetting, 1e-12)), dtype=dtype),
             raw_fatigue=torch.tensor(
                 [math.log(math.expm1(max(h, 1e-6) / _FATIGUE_SCALE)) for h in inner.fatigue], dtype=dtype
             ),
@@ -114,6 +123,8 @@ class MetaParams:
             temperature=base.temperature,
             clip=base.clip,
             discount=base.discount,
+            forgetting=self.log_forgetting.exp() if base.forgetting > 0 else torch.zeros_like(self.log_forgetting),
+            caution=base.caution,
         )
 
     def inner_params(self, base: InnerParams) -> InnerParams:
@@ -126,6 +137,7 @@ class MetaParams:
                 "value_weight": (o[0], o[1], o[2], o[3]),
                 "policy_coef": float(tensors.policy_coef),
                 "entropy_coef": float(tensors.entropy_coef),
+                "forgetting": min(float(tensors.forgetting), 10.0),
                 "fatigue": tuple(self.fatigue(base).tolist()),
             }
         )

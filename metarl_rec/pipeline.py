@@ -20,9 +20,10 @@ from metarl_rec.config import RunConfig
 from metarl_rec.dataset import Dataset, UserSplit, split_users
 from metarl_rec.embeddings import item_embeddings
 from metarl_rec.errors import CheckpointError, DataError
-from metarl_rec.evaluate import evaluate_problem
+from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.export import build_checkpoint, meta_params
 from metarl_rec.importing import ImportReport
+from metarl_rec.lineup import Lineup
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.report import plot_curve, write_json
 from metarl_rec.statistics import Episodes
@@ -148,7 +149,7 @@ def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] |
     """
     checkpoint, config, problem = checkpoint_problem(workspace)
     dataset, split = problem.dataset, problem.split
-    rewards = evaluate_problem(problem, meta_params(checkpoint, config), config, on_policy=on_policy)
+    rewards = evaluate_lineup(Lineup(problem, meta_params(checkpoint, config), config), on_policy=on_policy)
     episodes = Episodes([dataset.user_ids[user] for user in split.test], [config.seed] * len(split.test), rewards)
     _store(workspace, episodes, config, dataset, {"policy_version": checkpoint.version})
     return episodes
@@ -175,7 +176,8 @@ def evaluate_splits(
         dataset, split = prepare(workspace, here)
         problem = build_problem(dataset, split, _embedding(dataset, split, here), here)
         result = meta_train(problem, here)
-        for name, rewards in evaluate_problem(problem, result.meta, here).items():
+        lineup = Lineup(problem, result.meta, here)
+        for name, rewards in evaluate_lineup(lineup).items():
             tables.setdefault(name, []).append(rewards)
         users += [dataset.user_ids[user] for user in split.test]
         numbers += [seed] * len(split.test)
@@ -184,6 +186,7 @@ def evaluate_splits(
                 "seed": seed,
                 "best_iteration": result.best_iteration,
                 "validation_history": result.history,
+                "baselines": lineup.choices(),
                 "inner": result.meta.inner_params(here.inner).model_dump(mode="json"),
             }
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metarl_rec.errors import DataError
 
-__all__ = ["ItemPrior", "LinearEncoder", "fit_linear_encoder", "fit_prior", "user_estimates"]
+__all__ = ["ItemPrior", "LinearEncoder", "fit_linear_encoder", "fit_prior", "user_estimates", "with_item_attributes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class ItemPrior:
     Attributes:
         popularity: [n] float32, mean reward of each item over the users it was fitted on.
         features: [n, R] float32, whitened by the prior; columns in descending order of variance.
-        spectrum: [R] float64, the users' variance along each column's direction, before the soft threshold.
+        spectrum: [R] float64, the users' variance along each column's direction, before the soft threshold where one
+            was taken off.
     """
 
     popularity: NDArray[np.float32]
@@ -93,6 +94,29 @@ def fit_prior(
     directions = _with_fixed_signs(basis @ vectors[:, order])
     features = directions * np.sqrt(spectrum - shrinkage)
     return ItemPrior(popularity.astype(np.float32), features.astype(np.float32), spectrum)
+
+
+def with_item_attributes(prior: ItemPrior, item_vectors: NDArray[Any], scale: float) -> ItemPrior:
+    """Returns the prior of values F w + scale X b, w and b ~ N(0, I) independent, in principal coordinates.
+
+    X are the items' attribute rows with a constant, each of length 1: users differ in what kinds of items they like,
+    beyond what the users the features were made from had in common. Items that nobody has rated yet share in it. The
+    columns are rotated onto the principal axes of [F, scale X], which leaves the covariance of values as it is.
+
+    Args:
+        prior: the prior without attributes.
+        item_vectors: [n, A] float, encoded attributes.
+        scale: standard deviation of a user's taste for one kind of items, in units of reward, > 0.
+
+    Reference: Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006, section 4.2.4 (a sum of kernels).
+    """
+    rows = np.column_stack([item_vectors.astype(np.float64), np.ones(len(item_vectors))])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    joined = np.hstack([prior.features.astype(np.float64), scale * rows])
+    left, singular, _ = np.linalg.svd(joined, full_matrices=False)
+    kept = singular > 1e-6 * singular.max(initial=0.0)
+    features = _with_fixed_signs(left[:, kept]) * singular[kept]
+    return ItemPrior(prior.popularity, features.astype(np.float32), np.square(singular[kept]))
 
 
 def user_estimates(rewards: NDArray[np.uint8], prior: ItemPrior, noise: float) -> NDArray[np.float64]:

@@ -29,6 +29,7 @@ class Problem:
         user_vectors: [U, Z] float32, encoded user attributes.
         user_attributes: the encoder behind them; its vocabulary comes from meta-train users.
         item_attributes: encoder of item attributes.
+        item_vectors: [n, A] float32, encoded item attributes.
         embedding: [n, E] float32.
         space: task space fitted on all meta-train users; validation and test users play here.
         topics: [n, T] float32, items' topics, or None where no item attribute is a list.
@@ -42,6 +43,7 @@ class Problem:
     user_vectors: NDArray[np.float32]
     user_attributes: AttributeEncoder
     item_attributes: AttributeEncoder
+    item_vectors: NDArray[np.float32]
     embedding: NDArray[Any]
     space: TaskSpace
     topics: NDArray[np.float32] | None
@@ -60,8 +62,12 @@ def build_problem(dataset: Dataset, split: UserSplit, embedding: NDArray[Any], c
     rewards = dataset.reward_table(config.threshold)
     user_attributes = AttributeEncoder.fit([dataset.user_attributes[user] for user in split.train])
     vectors = user_attributes.encode_all(dataset.user_attributes)
-    space = fit_task_space(rewards, vectors, embedding, split.train, config.prior)
-    folds = cross_fitted_spaces(rewards, vectors, embedding, split.train, config.prior, space, config.train.folds)
+    item_attributes = AttributeEncoder.fit(dataset.item_attributes)
+    item_vectors = item_attributes.encode_all(dataset.item_attributes)
+    space = fit_task_space(rewards, vectors, embedding, item_vectors, split.train, config.prior)
+    folds = cross_fitted_spaces(
+        rewards, vectors, embedding, item_vectors, split.train, config.prior, space, config.train.folds
+    )
     return Problem(
         dataset=dataset,
         split=split,
@@ -69,7 +75,8 @@ def build_problem(dataset: Dataset, split: UserSplit, embedding: NDArray[Any], c
         rated=dataset.rated_table(),
         user_vectors=vectors,
         user_attributes=user_attributes,
-        item_attributes=AttributeEncoder.fit(dataset.item_attributes),
+        item_attributes=item_attributes,
+        item_vectors=item_vectors,
         embedding=embedding,
         space=space,
         topics=item_topics(dataset.item_attributes, config.train.world.topic_attribute),

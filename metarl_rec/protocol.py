@@ -17,9 +17,19 @@ ADAPTED = "adapted meta-policy"
 POLICIES = (
     "random",
     "popularity",
+    "LinUCB",
+    "logistic UCB",
+    "BPR fold-in",
+    "MeLU",
     "PPO from scratch",
+    "PPO, joint pre-training",
     "meta-policy",
+    "meta-policy, greedy",
+    "HB linear, SVD 10",
+    "HB linear, no item attributes",
     "HB linear, Thompson",
+    "HB linear, UCB",
+    "HB linear, forgetting",
     "HB linear, greedy",
     ADAPTED,
     "adapted, greedy",
@@ -27,6 +37,7 @@ POLICIES = (
 )
 """Names of the policies that every evaluation plays, in the order of its table.
 
-`meta-policy` is the initialization without adaptation; HB linear is the hierarchical-Bayes linear bandit with the same
-prior and side information; `adapted meta-policy` samples at the checkpoint's temperature, as the service does.
+`meta-policy` is the initialization without adaptation, sampled as served. HB linear is the hierarchical-Bayes linear
+bandit with the same prior and side information; its plain form has the ten strongest directions and nothing else.
+`adapted meta-policy` samples at the checkpoint's temperature, as the service does.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from metarl_rec.config import RunConfig
 from metarl_rec.errors import ConfigError
-from metarl_rec.evaluate import make_policies, tune_noise
+from metarl_rec.lineup import Lineup
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import Decision, FixedPolicy, OnlinePolicy, View
 from metarl_rec.problem import Problem
@@ -122,21 +122,20 @@ class Simulator:
                 "so use --population latent"
             )
         self.problem, self.meta, self.base, self.config = problem, meta, base, config
-        self.population, self.users, self.shift = self._people(factors)
+        self._lineup = Lineup(problem, meta, base)
+        self.population, self.users, self._vectors = self._people(factors)
         room = int(self.population.candidates(torch.from_numpy(self.users)).sum(dim=1).min())
         if room < config.slate_size:
             raise ConfigError(f"slate_size {config.slate_size}: a user has only {room} items to be shown")
 
     def _people(self, factors: FactorUsers | None) -> tuple[Population, NDArray[np.int64], NDArray[np.float32]]:
         problem, config = self.problem, self.config
-        dim = problem.space.features.shape[1]
         if config.population in ("logged", "rated-only"):
             members = problem.split.test[: config.users]
             convention: Literal["unrated-zero", "rated-only"] = (
                 "unrated-zero" if config.population == "logged" else "rated-only"
             )
-            shift = problem.space.user_encoder(problem.user_vectors[members])
-            return LoggedUsers(problem.rewards, problem.rated, convention), members, shift
+            return LoggedUsers(problem.rewards, problem.rated, convention), members, problem.user_vectors[members]
         if config.population == "factors":
             if factors is None:
                 raise ConfigError("population factors needs --factors FILE")
@@ -146,11 +145,11 @@ class Simulator:
                     "give one row an item, in the checkpoint's order"
                 )
             count = min(config.users, factors.n_users)
-            return factors, np.arange(count), np.zeros((count, dim), np.float32)
+            return factors, np.arange(count), self._lineup.unknown(count)
         everybody = np.arange(len(problem.dataset.user_ids))
         prior = fit_user_model(problem.dataset, everybody, self.base)
         users = prior.draw(config.users, config.seed)
-        return users, np.arange(config.users), np.zeros((config.users, dim), np.float32)
+        return users, np.arange(config.users), self._lineup.unknown(config.users)
 
     def env(self) -> BatchEnv:
         """Returns the world, the same for every policy: the same users would answer the same slate alike."""
@@ -166,10 +165,9 @@ class Simulator:
             seed=config.seed,
         )
 
-    def policies(self, env: BatchEnv) -> Mapping[str, OnlinePolicy]:
-        """Returns all policies by name; the oracle looks into `env`."""
-        noise = tune_noise(self.problem, self.base)
-        return make_policies(self.problem, self.meta, self.base, self.shift, noise, _Oracle(env))
+    def policy(self, name: str, env: BatchEnv) -> OnlinePolicy:
+        """Returns a policy by name; the oracle looks into `env`."""
+        return self._lineup.policy(name, self._vectors, _Oracle(env))
 
     def begin(self) -> SimulationRun:
         """Returns a run with nothing in it yet."""
@@ -187,11 +185,10 @@ def play_policies(
         on_step: called before every step with the policy's name and the step.
     """
     env, run = simulator.env(), simulator.begin()
-    policies = simulator.policies(env)
     for name in names:
         rollout = play(
             env,
-            policies[name],
+            simulator.policy(name, env),
             simulator.config.steps,
             generator(simulator.config.seed, "simulate", name),
             None if on_step is None else partial(_tell, on_step, name),

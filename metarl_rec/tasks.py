@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from metarl_rec.prior import LinearEncoder, fit_linear_encoder, fit_prior, user_estimates
+from metarl_rec.prior import LinearEncoder, fit_linear_encoder, fit_prior, user_estimates, with_item_attributes
 
 __all__ = ["PriorConfig", "TaskSpace", "cross_fitted_spaces", "fit_task_space"]
 
@@ -23,6 +23,8 @@ class PriorConfig(BaseModel):
         noise: residual variance of a reward around v, used for the users' estimates.
         user_ridge: ridge of the map from user attributes to w0.
         item_ridge: ridge of the map from item attributes to features and popularity.
+        item_attribute_scale: standard deviation, in units of reward, of a user's taste for what an item is (its
+            attributes), beside what the users before them liked together; 0 leaves attributes out.
         attribute_gain: g in w0(u) = g B'z_u, before meta-training.
     """
 
@@ -33,6 +35,7 @@ class PriorConfig(BaseModel):
     noise: float = Field(default=0.2, gt=0)
     user_ridge: float = Field(default=20.0, gt=0)
     item_ridge: float = Field(default=10.0, gt=0)
+    item_attribute_scale: float = Field(default=0.15, ge=0, le=10)
     attribute_gain: float = Field(default=1.2, ge=0)
 
 
@@ -64,6 +67,7 @@ def fit_task_space(
     rewards: NDArray[np.uint8],
     user_vectors: NDArray[np.float32],
     embedding: NDArray[Any],
+    item_vectors: NDArray[np.float32],
     users: NDArray[np.int64],
     config: PriorConfig,
 ) -> TaskSpace:
@@ -73,11 +77,14 @@ def fit_task_space(
         rewards: [U, n] uint8, the whole reward table; rows outside `users` are not read.
         user_vectors: [U, Z] float32.
         embedding: [n, E] float, item embeddings whose span the features are confined to.
+        item_vectors: [n, A] float32, encoded item attributes.
         users: [N] int64.
         config: settings.
     """
     table = rewards[users]
     prior = fit_prior(table, embedding, shrinkage=config.shrinkage, max_rank=config.max_rank)
+    if config.item_attribute_scale > 0:
+        prior = with_item_attributes(prior, item_vectors, config.item_attribute_scale)
     estimates = user_estimates(table, prior, config.noise)
     encoder = fit_linear_encoder(user_vectors[users], estimates, config.user_ridge)
     # mu carries the population's mean, so a user about whom nothing is known starts at zero, not at the mean estimate.
@@ -108,6 +115,7 @@ def cross_fitted_spaces(
     rewards: NDArray[np.uint8],
     user_vectors: NDArray[np.float32],
     embedding: NDArray[Any],
+    item_vectors: NDArray[np.float32],
     users: NDArray[np.int64],
     config: PriorConfig,
     reference: TaskSpace,
@@ -122,6 +130,7 @@ def cross_fitted_spaces(
         rewards: [U, n] uint8.
         user_vectors: [U, Z] float32.
         embedding: [n, E] float.
+        item_vectors: [n, A] float32.
         users: [N] int64, the meta-train users, in an order that carries no information.
         config: settings.
         reference: the space fitted on all of `users`; gives the coordinates.
@@ -130,6 +139,6 @@ def cross_fitted_spaces(
     out = []
     for held_out in np.array_split(users, folds):
         others = np.setdiff1d(users, held_out, assume_unique=True)
-        space = fit_task_space(rewards, user_vectors, embedding, others, config)
+        space = fit_task_space(rewards, user_vectors, embedding, item_vectors, others, config)
         out.append((_aligned(space, reference), held_out))
     return out

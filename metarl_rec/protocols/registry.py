@@ -24,7 +24,11 @@ PROTOCOLS = {
 
 
 def run_protocol(
-    name: str, workspace: Workspace, assignments: Sequence[str] = (), seed: int | None = None, watch: Watch | None = None
+    name: str,
+    workspace: Workspace,
+    assignments: Sequence[str] = (),
+    seed: int | None = None,
+    watch: Watch | None = None,
 ) -> ProtocolResult:
     """Returns a protocol's result.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metarl_rec.evaluate import make_policies
+from metarl_rec.lineup import Lineup
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import Feedback, FixedPolicy, OnlinePolicy, View
 from metarl_rec.problem import Problem
 from metarl_rec.protocol import POLICIES
 from metarl_rec.rollout import play as play_world
+from metarl_rec.threads import share_cores
 from metarl_rec.worlds import WorldConfig, make_env
 from simulator import LoggedUsers
 from tests.unit.synthetic import small_config, small_problem
@@ -20,15 +21,20 @@ STEPS = 6
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
+    share_cores()
     return small_problem(small_config())
 
 
+_lineups: dict[int, Lineup] = {}
+
+
 def make(problem: Problem, name: str, users: np.ndarray) -> OnlinePolicy:
+    # One line-up for all tests: some baselines train a network when they are first asked for.
     config = small_config()
     meta = MetaParams.start(problem.space.features.shape[1], config.inner, config.prior.attribute_gain)
-    shift = problem.space.user_encoder(problem.user_vectors[users])
+    lineup = _lineups.setdefault(id(problem), Lineup(problem, meta, config))
     oracle = FixedPolicy(problem.rewards[users].astype(np.float32))
-    return make_policies(problem, meta, config, shift, 0.2, oracle)[name]
+    return lineup.policy(name, problem.user_vectors[users], oracle)
 
 
 def play(

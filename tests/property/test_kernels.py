@@ -54,7 +54,7 @@ def run_kernel(
         features, popularity, start, support.items, support.rewards, support.log_propensities, support.usable,
         support.continues, support.rest, support.touched, support.allowed, np.asarray(inner.step_sizes),
         np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
-        inner.discount, stats,
+        inner.discount, inner.forgetting, inner.caution, stats,
     )  # fmt: skip
     return weights, stats
 
@@ -89,11 +89,13 @@ def near_clip_boundary(start: torch.Tensor, batch: SupportBatch, params: InnerPa
     entropy_coef=st.sampled_from([0.0, 0.01]),
     temperature=st.sampled_from([0.02, 0.1, 1.0]),
     discount=st.sampled_from([0.0, 0.7]),
+    forgetting=st.sampled_from([0.0, 0.2]),
+    caution=st.sampled_from([0.0, 3.0]),
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-5), (np.float32, 1e-4)])
 def test_adapt_one_random_support_equals_torch_reference(
     dtype: type, tolerance: float, seed: int, count: int, epochs: int, policy_coef: float, entropy_coef: float,
-    temperature: float, discount: float,
+    temperature: float, discount: float, forgetting: float, caution: float,
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
     n_items, dim = 30, 5
@@ -108,6 +110,8 @@ def test_adapt_one_random_support_equals_torch_reference(
         entropy_coef=entropy_coef,
         temperature=temperature,
         discount=discount,
+        forgetting=forgetting,
+        caution=caution,
     )
     # The reference runs in float64: float32's tolerance is that of the kernel, not of two roundings.
     batch = SupportBatch.pack([support], torch.from_numpy(features).double(), torch.from_numpy(popularity).double())
@@ -142,7 +146,7 @@ def test_adapt_batch_with_absence_and_late_answers_equals_one_by_one(session_len
     found = adapt_batch(
         features, popularity, starts, shown, rewards, log_propensities, known & ~away, usable, sessions, candidates,
         np.asarray(inner.step_sizes), np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef,
-        inner.temperature, inner.clip, inner.discount, stats,
+        inner.temperature, inner.clip, inner.discount, inner.forgetting, inner.caution, stats,
     )  # fmt: skip
     for user in range(users):
         here = np.flatnonzero(~away[user])

@@ -52,19 +52,21 @@ def make_meta(base: InnerParams) -> MetaParams:
     return MetaParams.start(DIM, base, 1.2, torch.float64)
 
 
-def fixed_bound(batch: TaskBatch, meta: MetaParams) -> torch.Tensor:
+def fixed_bound(batch: TaskBatch, meta: MetaParams, base: InnerParams) -> torch.Tensor:
     support = batch.support
-    return curvature_bound(support.features[support.items], support.precision(meta.value_weight))
+    return curvature_bound(support.features[support.items], support.precision(meta.inner(base)))
 
 
 @pytest.mark.parametrize("session", [False, True])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_maml_gradient_equals_finite_differences_in_float64(seed: int, session: bool) -> None:
     fatigue = (0.05, 0.1, 0.02) if session else (0.0, 0.0, 0.0)
-    base = InnerParams(policy_coef=0.02, entropy_coef=0.01, temperature=0.5, discount=0.6, fatigue=fatigue)
+    base = InnerParams(
+        policy_coef=0.02, entropy_coef=0.01, temperature=0.5, discount=0.6, fatigue=fatigue, forgetting=0.1, caution=2.0
+    )
     batch, meta = make_tasks(seed), make_meta(base)
     batch = in_sessions(batch) if session else batch
-    bound = fixed_bound(batch, meta)
+    bound = fixed_bound(batch, meta, base)
     _, exact = maml_gradient(meta, batch, base, order="second", bound=bound)
 
     def loss_at(name: str, index: int, delta: float) -> float:
@@ -113,7 +115,7 @@ def test_reptile_update_one_inner_step_moves_along_the_sgd_direction() -> None:
     loss = inner_loss(weights, weights.detach(), weights.detach(), one.support, meta.inner(base)).sum()
     (gradient,) = torch.autograd.grad(loss, weights)
     moved = reptile_update(meta, one, base, rate=0.3).initialization - meta.initialization
-    expected = -0.3 * 0.5 / fixed_bound(one, meta)[0] * gradient[0]
+    expected = -0.3 * 0.5 / fixed_bound(one, meta, base)[0] * gradient[0]
     torch.testing.assert_close(moved, expected, rtol=1e-10, atol=1e-14)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarl_rec.errors import DataError
-from metarl_rec.prior import ItemPrior, fit_linear_encoder, fit_prior, user_estimates
+from metarl_rec.prior import ItemPrior, fit_linear_encoder, fit_prior, user_estimates, with_item_attributes
 
 
 def _table(users: int = 60, items: int = 40, seed: int = 0) -> np.ndarray:
@@ -127,3 +127,25 @@ def test_fit_linear_encoder_constant_column_gets_no_weight() -> None:
 def test_fit_linear_encoder_rows_that_differ_are_refused() -> None:
     with pytest.raises(DataError, match="same rows"):
         fit_linear_encoder(np.zeros((3, 2)), np.zeros((2, 2)), 1.0)
+
+
+def test_with_item_attributes_covariance_is_the_sum_of_both_kernels() -> None:
+    table = (np.random.default_rng(0).random((200, 12)) < 0.4).astype(np.uint8)
+    prior = fit_prior(table, np.eye(12), shrinkage=0.2)
+    genres = np.random.default_rng(1).integers(0, 2, (12, 3)).astype(np.float32)
+    both = with_item_attributes(prior, genres, 0.5)
+    rows = np.column_stack([genres, np.ones(12)])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    expected = prior.features @ prior.features.T + 0.25 * rows @ rows.T
+    np.testing.assert_allclose(both.features @ both.features.T, expected, atol=1e-5)
+    assert (np.diff(both.spectrum) <= 1e-12).all()
+    np.testing.assert_array_equal(both.popularity, prior.popularity)
+
+
+def test_with_item_attributes_items_without_any_share_a_constant() -> None:
+    table = (np.random.default_rng(0).random((200, 6)) < 0.4).astype(np.uint8)
+    prior = fit_prior(table, np.eye(6), shrinkage=0.1)
+    both = with_item_attributes(prior, np.zeros((6, 0)), 0.3)
+    np.testing.assert_allclose(
+        both.features @ both.features.T - prior.features @ prior.features.T, np.full((6, 6), 0.09), atol=1e-5
+    )

@@ -10,8 +10,9 @@ import torch
 
 from metarl_rec.checkpoint import load_checkpoint, save_checkpoint
 from metarl_rec.errors import CheckpointError
-from metarl_rec.evaluate import evaluate_problem
+from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.export import build_checkpoint, meta_params
+from metarl_rec.lineup import Lineup
 from metarl_rec.populations import TrainingPopulations
 from metarl_rec.protocol import ADAPTED, POLICIES
 from metarl_rec.train import Progress, TrainResult, meta_train
@@ -135,18 +136,18 @@ def test_build_checkpoint_serves_what_was_trained_and_evaluates_the_same(tmp_pat
     assert (checkpoint.features[members] @ cold).mean() > (checkpoint.features[others] @ cold).mean()
 
 
-def test_evaluate_problem_plays_every_policy_and_adaptation_beats_the_unadapted_policy() -> None:
+def test_evaluate_lineup_plays_every_policy_and_adaptation_beats_the_unadapted_policy() -> None:
     config = small_config(horizon=12)
     problem = small_problem(config)
     config = config.model_copy(update={"train": config.train.model_copy(update={"iterations": 0})})
     meta = meta_train(problem, config).meta
-    rewards = evaluate_problem(problem, meta, config)
+    rewards = evaluate_lineup(Lineup(problem, meta, config))
     assert tuple(rewards) == POLICIES
     assert all(table.shape == (len(problem.split.test), 40) for table in rewards.values())
     totals = {name: table[:, :20].sum(axis=1).mean() for name, table in rewards.items()}
     assert totals["oracle"] >= max(totals.values())
     assert totals[ADAPTED] > totals["meta-policy"] > totals["random"]
-    again = evaluate_problem(problem, meta, config)
+    again = evaluate_lineup(Lineup(problem, meta, config))
     assert all(np.array_equal(rewards[name], again[name]) for name in POLICIES)
     round_trip = meta_params(build_checkpoint(problem, meta_train(problem, config), config), config)
     assert torch.allclose(round_trip.step_logits, meta.step_logits, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Baselines that learn: hierarchical-Bayes linear bandits, greedy and Thompson, with the same prior as ours."""
+"""Hierarchical-Bayes linear bandits: greedy, UCB and Thompson, with or without forgetting."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ __all__ = ["HierarchicalBayesPolicy"]
 class HierarchicalBayesPolicy:
     """Exact Gaussian posterior of w ~ N(w0, I), y = mu + f . w + noise, updated after every reward.
 
+    With forgetting q a user's w moves between two steps as w <- w0 + rho (w - w0) + sqrt(1 - rho^2) e, rho = 1 - q,
+    e ~ N(0, I): a stationary process around the prior, of which this is the exact (Kalman) filter.
+
     Args:
         features: [n, D] float32.
         popularity: [n] float32.
         starts: [N, D] float32, prior means.
         noise: residual variance, > 0.
         thompson: draw w from the posterior at each step instead of taking its mean.
+        bonus: width of an upper confidence bound, in posterior standard deviations of an item's value; 0 is greedy.
+        forgetting: q in [0, 1).
 
-    Reference: Agrawal & Goyal, "Thompson Sampling for Contextual Bandits with Linear Payoffs", 2013, arXiv:1209.3352;
-        the update is the Kalman filter's for a static state.
+    References: Agrawal & Goyal, "Thompson Sampling for Contextual Bandits with Linear Payoffs", 2013, arXiv:1209.3352;
+        Li et al., "A Contextual-Bandit Approach to Personalized News Article Recommendation", 2010, arXiv:1003.0146,
+        alg. 1 (the bonus); Kalman, "A New Approach to Linear Filtering and Prediction Problems", 1960.
     """
 
     def __init__(
@@ -32,12 +38,16 @@ class HierarchicalBayesPolicy:
         noise: float,
         *,
         thompson: bool = False,
+        bonus: float = 0.0,
+        forgetting: float = 0.0,
     ) -> None:
         self._features = features.astype(np.float64)
         self._popularity = popularity.astype(np.float64)
         self._starts = starts.astype(np.float64)
         self._noise = noise
         self._thompson = thompson
+        self._bonus = bonus
+        self._retention = 1.0 - forgetting
 
     def begin(self, rng: np.random.Generator) -> None:
         """Returns every user to the prior."""
@@ -48,25 +58,36 @@ class HierarchicalBayesPolicy:
         self._covariance = np.broadcast_to(np.eye(dim), (users, dim, dim)).copy()
 
     def act(self, view: View) -> Decision:
-        """Takes the best items under the posterior mean or under one posterior draw."""
+        """Takes the best items under the posterior mean, its upper bound, or one posterior draw."""
         weights = self._mean
         if self._thompson:
             # The posterior precision is at least 1, so the covariance stays well conditioned for Cholesky.
             factor = np.linalg.cholesky(self._covariance)
             weights = weights + np.einsum("nij,nj->ni", factor, self._rng.standard_normal(weights.shape))
-        values = (self._popularity + weights @ self._features.T).astype(np.float32)
-        decision = choose(values, view, None, self._rng)
+        values = self._popularity + weights @ self._features.T
+        if self._bonus > 0:
+            values += self._bonus * np.sqrt(self.variances())
+        decision = choose(values.astype(np.float32), view, None, self._rng)
         self._shown.append(decision.items)
         return decision
 
+    def variances(self) -> NDArray[np.float64]:
+        """Returns the posterior variance of every item's value, [N, n]."""
+        moved = self._features @ self._covariance
+        return np.asarray(np.maximum((moved * self._features).sum(axis=2), 0.0))
+
     def observe(self, feedback: Feedback) -> None:
-        """Conditions posteriors on the rewards that arrived, one by one."""
+        """Conditions posteriors on the rewards that arrived, one by one, and lets time pass."""
         # A user's late answers come beside the newest: each step's are one batch without repeated users.
         for step in np.unique(feedback.steps):
             at = np.flatnonzero(feedback.steps == step)
             users = feedback.users[at]
             for position in range(feedback.rewards.shape[1]):
                 self._condition(users, self._shown[step][users, position], feedback.rewards[at, position])
+        if self._retention < 1.0:
+            square = self._retention**2
+            self._mean = self._starts + self._retention * (self._mean - self._starts)
+            self._covariance = square * self._covariance + (1 - square) * np.eye(self._mean.shape[1])
 
     def _condition(self, users: NDArray[np.int64], items: NDArray[np.int32], rewards: NDArray[np.float32]) -> None:
         rows = self._features[items]

@@ -1,0 +1,195 @@
+"""MeLU: a network of user and item attributes whose decision layers are adapted to each user by first-order MAML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metarl_rec.policies import Decision, Feedback, View, choose
+from metarl_rec.seeding import generator
+
+__all__ = ["MeLU", "MeLUPolicy", "train_melu"]
+
+_WIDTH = 32
+_LOCAL_STEPS = 3
+_LOCAL_RATE = 0.1
+Fast = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class MeLU(nn.Module):
+    """Embeddings of user and item attributes, and two decision layers.
+
+    Args:
+        user_width: Z, entries of a user's attribute vector.
+        item_width: entries of an item's vector.
+    """
+
+    def __init__(self, user_width: int, item_width: int) -> None:
+        super().__init__()
+        self.user = nn.Linear(user_width, _WIDTH)
+        self.item = nn.Linear(item_width, _WIDTH)
+        self.hidden = nn.Linear(2 * _WIDTH, _WIDTH)
+        self.out = nn.Linear(_WIDTH, 1)
+
+    def decision(self, users: int) -> Fast:
+        """Returns the decision layers' parameters, one copy a user: [N, ...]."""
+        parts = (self.hidden.weight, self.hidden.bias, self.out.weight, self.out.bias)
+        a, b, c, d = (part.unsqueeze(0).expand(users, *part.shape) for part in parts)
+        return a, b, c, d
+
+    def embed(self, user_vectors: Tensor, item_vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns embeddings of users [N, H] and items [n, H]."""
+        return torch.relu(self.user(user_vectors)), torch.relu(self.item(item_vectors))
+
+    @staticmethod
+    def decide(fast: Fast, user: Tensor, item: Tensor) -> Tensor:
+        """Returns predicted rewards [N, B] of items [N, B, H] (or [1, B, H]) for users [N, H]."""
+        half = user.shape[1]
+        weight, bias, out_weight, out_bias = fast
+        # The first layer on [user, item] is a sum: the items' part is one product for all users that share weights.
+        shared = torch.bmm(weight[:, :, :half], user.unsqueeze(2)).squeeze(2) + bias
+        items = item.expand(len(user), -1, -1)
+        hidden = torch.relu(torch.baddbmm(shared.unsqueeze(1), items, weight[:, :, half:].transpose(1, 2)))
+        return torch.bmm(hidden, out_weight.transpose(1, 2)).squeeze(2) + out_bias
+
+    def adapt(self, user: Tensor, item: Tensor, rewards: Tensor, known: Tensor, *, detach: bool) -> Fast:
+        """Returns decision layers after the local steps on transitions [N, B].
+
+        Args:
+            user: [N, H] embeddings.
+            item: [N, B, H] embeddings.
+            rewards: [N, B].
+            known: [N, B] bool.
+            detach: cut the graph at the copies, for use; in training gradients reach the shared layers (first order).
+        """
+        fast = self.decision(len(user))
+        if detach:
+            fast = tuple(part.detach() for part in fast)  # type: ignore[assignment]
+        weight = known.float() / known.float().sum(dim=1, keepdim=True).clamp_min(1.0)
+        for _ in range(_LOCAL_STEPS):
+            leaves = [part.detach().requires_grad_() for part in fast]
+            with torch.enable_grad():
+                predicted = self.decide((leaves[0], leaves[1], leaves[2], leaves[3]), user.detach(), item.detach())
+                loss = (weight * (predicted - rewards).square()).sum()
+                gradients = torch.autograd.grad(loss, leaves)
+            a, b, c, d = (part - _LOCAL_RATE * gradient for part, gradient in zip(fast, gradients, strict=True))
+            fast = (a, b, c, d)
+        return fast
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    items: Tensor
+    rewards: Tensor
+
+
+def train_melu(
+    rewards: NDArray[np.uint8],
+    user_vectors: NDArray[np.float32],
+    item_vectors: NDArray[np.float32],
+    users: NDArray[np.int64],
+    *,
+    seed: int,
+    iterations: int = 200,
+    batch: int = 32,
+    size: int = 40,
+) -> MeLU:
+    """Returns the network after first-order meta-training on `users`, on the protocol's own rewards.
+
+    Every task's support and query are half positives, half other items, so that there is something to learn from.
+
+    Args:
+        rewards: [U, n] uint8.
+        user_vectors: [U, Z].
+        item_vectors: [n, A].
+        users: [N], the meta-train users.
+        seed: decides weights and draws.
+        iterations: outer updates.
+        batch: tasks an update.
+        size: items in a support and in a query.
+
+    Reference: Lee et al., "MeLU: Meta-Learned User Preference Estimator for Cold-Start Recommendation", KDD 2019,
+        arXiv:1908.00413, alg. 1.
+    """
+    draw = generator(seed, "MeLU")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(draw.integers(2**31)))
+        net = MeLU(user_vectors.shape[1], item_vectors.shape[1])
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
+    people, things = torch.from_numpy(user_vectors), torch.from_numpy(item_vectors)
+    for _ in range(iterations):
+        chosen = draw.choice(users, min(batch, len(users)), replace=False)
+        support, query = (_sample(rewards, chosen, size, draw) for _ in range(2))
+        user, item = net.embed(people[chosen], things)
+        fast = net.adapt(
+            user, item[support.items], support.rewards, torch.ones_like(support.rewards, dtype=torch.bool), detach=False
+        )
+        loss = (net.decide(fast, user, item[query.items]) - query.rewards).square().mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return net.eval()
+
+
+def _sample(rewards: NDArray[np.uint8], users: NDArray[np.int64], size: int, draw: np.random.Generator) -> _Sample:
+    items = np.empty((len(users), size), np.int64)
+    for row, user in enumerate(users):
+        liked = np.flatnonzero(rewards[user])
+        items[row, : size // 2] = draw.choice(liked, size // 2) if len(liked) else draw.integers(rewards.shape[1])
+        items[row, size // 2 :] = draw.integers(rewards.shape[1], size=size - size // 2)
+    return _Sample(torch.from_numpy(items), torch.from_numpy(rewards[users[:, None], items].astype(np.float32)))
+
+
+class MeLUPolicy:
+    """Shows the items that the network, adapted to each user's history, predicts to be liked most.
+
+    Args:
+        net: a trained network.
+        user_vectors: [N, Z] float32.
+        item_vectors: [n, A] float32.
+    """
+
+    def __init__(self, net: MeLU, user_vectors: NDArray[np.float32], item_vectors: NDArray[np.float32]) -> None:
+        self._net = net
+        with torch.no_grad():
+            self._user, self._item = net.embed(torch.from_numpy(user_vectors), torch.from_numpy(item_vectors))
+
+    def begin(self, rng: np.random.Generator) -> None:
+        """Forgets every history."""
+        users = len(self._user)
+        self._rng = rng
+        self._shown, self._rewards = np.zeros((users, 0), np.int64), np.zeros((users, 0), np.float32)
+        self._known = np.zeros((users, 0), np.bool_)
+        self._fast = self._net.adapt(self._user, self._history(), *self._answers(), detach=True)
+
+    def act(self, view: View) -> Decision:
+        """Takes the best predictions."""
+        with torch.no_grad():
+            values = self._net.decide(self._fast, self._user, self._item.unsqueeze(0))
+        decision = choose(functional.hardtanh(values, -1e6, 1e6).numpy(), view, None, self._rng)
+        blank: NDArray[Any] = np.zeros(decision.items.shape)
+        self._shown = np.hstack([self._shown, decision.items.astype(np.int64)])
+        self._rewards = np.hstack([self._rewards, blank.astype(np.float32)])
+        self._known = np.hstack([self._known, blank.astype(np.bool_)])
+        return decision
+
+    def observe(self, feedback: Feedback) -> None:
+        """Adapts everybody on all that is known."""
+        if len(feedback.users) == 0:
+            return
+        width = feedback.rewards.shape[1]
+        rows, columns = feedback.users[:, None], feedback.steps[:, None] * width + np.arange(width)
+        self._rewards[rows, columns], self._known[rows, columns] = feedback.rewards, True
+        self._fast = self._net.adapt(self._user, self._history(), *self._answers(), detach=True)
+
+    def _history(self) -> Tensor:
+        return self._item[torch.from_numpy(self._shown)]
+
+    def _answers(self) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(self._rewards), torch.from_numpy(self._known)
