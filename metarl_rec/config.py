@@ -98,6 +98,7 @@ class RunConfig(_Frozen):
         seed: decides the split of users and every draw.
         threshold: a rating of at least this much is a reward of 1.
         min_positives: users with fewer rewards are left out.
+        min_ratings: users with fewer ratings are left out.
         embedding: item embeddings.
         prior: the empirical-Bayes prior.
         inner: inner-loop settings at the start of meta-training.
@@ -107,6 +108,7 @@ class RunConfig(_Frozen):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     threshold: float = 4.0
     min_positives: int = Field(default=50, ge=0)
+    min_ratings: int = Field(default=0, ge=0)
     embedding: EmbeddingConfig = EmbeddingConfig()
     prior: PriorConfig = PriorConfig()
     inner: InnerParams = InnerParams()

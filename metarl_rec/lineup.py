@@ -29,6 +29,8 @@ from simulator.population import LoggedUsers
 __all__ = ["Lineup"]
 
 Maker = Callable[[NDArray[np.float32]], OnlinePolicy]
+_CAUTION = 2.0
+_UCB_DIM = 32
 _NO_FATIGUE = (0.0, 0.0, 0.0)
 _BONUSES = (0.05, 0.2, 0.5)
 _SCALES = (0.1, 0.2, 0.4)
@@ -113,6 +115,13 @@ class Lineup:
             ADAPTED: lambda vectors: AdaptedPolicy(
                 space.features, space.popularity, self._starts(vectors), inner, topics=topics
             ),
+            "adapted, cautious": lambda vectors: AdaptedPolicy(
+                space.features,
+                space.popularity,
+                self._starts(vectors),
+                inner.model_copy(update={"caution": _CAUTION}),
+                topics=topics,
+            ),
             "adapted, greedy": lambda vectors: AdaptedPolicy(
                 space.features, space.popularity, self._starts(vectors), inner, greedy=True, topics=topics
             ),
@@ -174,7 +183,9 @@ class Lineup:
     def _lin_ucb(self, vectors: NDArray[np.float32]) -> OnlinePolicy:
         """Per-user ridge regression on the item's embedding, its popularity and a constant, with a bonus."""
         mu = self.problem.space.popularity
-        rows = np.column_stack([self._plain, mu / max(float(mu.max()), 1e-6), np.ones_like(mu)]).astype(np.float32)
+        rows = np.column_stack([self._plain[:, :_UCB_DIM], mu / max(float(mu.max()), 1e-6), np.ones_like(mu)]).astype(
+            np.float32
+        )
 
         def make(choice: tuple[float, float], vectors: NDArray[np.float32]) -> OnlinePolicy:
             scale, bonus = choice
@@ -188,7 +199,7 @@ class Lineup:
         mu = self.problem.space.popularity
 
         def make(choice: tuple[float, float], vectors: NDArray[np.float32]) -> OnlinePolicy:
-            return LogisticUCBPolicy(self._plain, mu, len(vectors), *choice)
+            return LogisticUCBPolicy(self._plain[:, :_UCB_DIM], mu, len(vectors), *choice)
 
         grid = [(scale, bonus) for scale in _LOGIT_SCALES for bonus in (0.0, *_BONUSES)]
         return make(self._tuned("logistic UCB", grid, make), vectors)

@@ -17,14 +17,15 @@ from metarl_rec import dataset_store, embedding_store
 from metarl_rec.atomic import bundled_ml_100k
 from metarl_rec.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from metarl_rec.config import RunConfig
-from metarl_rec.dataset import Dataset, UserSplit, split_users
-from metarl_rec.embeddings import item_embeddings
-from metarl_rec.errors import CheckpointError, DataError
+from metarl_rec.dataset import Dataset, UserSplit
+from metarl_rec.errors import CheckpointError
 from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.export import build_checkpoint, meta_params
 from metarl_rec.importing import ImportReport
 from metarl_rec.lineup import Lineup
+from metarl_rec.preparing import embedding_settings, prepared, split_embedding
 from metarl_rec.problem import Problem, build_problem
+from metarl_rec.protocol import CORE_POLICIES
 from metarl_rec.report import plot_curve, write_json
 from metarl_rec.statistics import Episodes
 from metarl_rec.threads import share_cores
@@ -35,10 +36,8 @@ __all__ = [
     "checkpoint_problem",
     "embed",
     "evaluate_checkpoint",
-    "evaluate_splits",
     "import_bundled",
     "machine",
-    "prepare",
     "store_import",
     "train",
 ]
@@ -59,50 +58,16 @@ def import_bundled(workspace: Workspace) -> Dataset:
     return dataset
 
 
-def prepare(workspace: Workspace, config: RunConfig) -> tuple[Dataset, UserSplit]:
-    """Returns the workspace's data set, filtered, and the seed's split of its users.
-
-    Raises:
-        DataError: nothing was imported, or too few users are left for three disjoint groups.
-    """
-    dataset = dataset_store.load(workspace.dataset).filter(
-        min_positives=config.min_positives, threshold=config.threshold
-    )
-    split = split_users(len(dataset.user_ids), config.seed)
-    smallest = min(len(split.train), len(split.validation), len(split.test))
-    if smallest < 2 or len(split.train) < config.train.folds:
-        raise DataError(
-            f"{len(dataset.user_ids)} users have at least {config.min_positives} ratings >= {config.threshold:g}: "
-            "too few to split; lower min_positives or import more data"
-        )
-    if len(dataset.item_ids) <= config.train.horizon:
-        raise DataError(
-            f"{len(dataset.item_ids)} items are too few for {config.train.horizon} steps; "
-            "lower train.horizon or import more"
-        )
-    return dataset, split
-
-
 def embed(workspace: Workspace, config: RunConfig, progress: Report | None = None) -> NDArray[np.float32]:
     """Trains item embeddings on meta-train users only, and stores them."""
-    dataset, split = prepare(workspace, config)
-    vectors = _embedding(dataset, split, config, progress)
+    dataset, split = prepared(workspace, config)
+    vectors = split_embedding(dataset, split.train, config, progress)
     embedding_store.save_embeddings(workspace.embedding_file, vectors, _embedding_key(dataset, split, config))
     return vectors
 
 
 def _embedding_key(dataset: Dataset, split: UserSplit, config: RunConfig) -> embedding_store.EmbeddingKey:
-    return embedding_store.EmbeddingKey.of(dataset, split.train, **_embedding_settings(config))
-
-
-def _embedding(
-    dataset: Dataset, split: UserSplit, config: RunConfig, progress: Report | None = None
-) -> NDArray[np.float32]:
-    return item_embeddings(dataset, split.train, **_embedding_settings(config), progress=progress)
-
-
-def _embedding_settings(config: RunConfig) -> dict[str, Any]:
-    return {**config.embedding.model_dump(), "seed": config.seed, "threshold": config.threshold}
+    return embedding_store.EmbeddingKey.of(dataset, split.train, **embedding_settings(config))
 
 
 def train(
@@ -113,7 +78,7 @@ def train(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Checkpoint, TrainResult]:
     """Meta-trains on the stored embedding and stores the checkpoint; returns it as it will be served."""
-    dataset, split = prepare(workspace, config)
+    dataset, split = prepared(workspace, config)
     vectors = embedding_store.load_embeddings(workspace.embedding_file, _embedding_key(dataset, split, config))
     share_cores()
     problem = build_problem(dataset, split, vectors, config)
@@ -130,7 +95,7 @@ def checkpoint_problem(workspace: Workspace) -> tuple[Checkpoint, RunConfig, Pro
     """
     checkpoint = load_checkpoint(workspace.checkpoint)
     config = RunConfig.model_validate(checkpoint.lineage["config"], strict=False)
-    dataset, split = prepare(workspace, config)
+    dataset, split = prepared(workspace, config)
     if dataset.digest != checkpoint.lineage["dataset"]["digest"]:
         raise CheckpointError(
             f"{workspace.checkpoint} was trained on other data than {workspace.dataset} holds; "
@@ -142,60 +107,18 @@ def checkpoint_problem(workspace: Workspace) -> tuple[Checkpoint, RunConfig, Pro
 
 
 def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] | None = None) -> Episodes:
-    """Plays the test users of the checkpoint's own split, and stores the report.
+    """Plays the test users of the checkpoint's own split beside the core baselines, and stores the report.
 
     Raises:
         CheckpointError: the checkpoint was trained on other data than the workspace holds.
     """
     checkpoint, config, problem = checkpoint_problem(workspace)
     dataset, split = problem.dataset, problem.split
-    rewards = evaluate_lineup(Lineup(problem, meta_params(checkpoint, config), config), on_policy=on_policy)
+    rewards = evaluate_lineup(
+        Lineup(problem, meta_params(checkpoint, config), config), CORE_POLICIES, on_policy=on_policy
+    )
     episodes = Episodes([dataset.user_ids[user] for user in split.test], [config.seed] * len(split.test), rewards)
     _store(workspace, episodes, config, dataset, {"policy_version": checkpoint.version})
-    return episodes
-
-
-def evaluate_splits(
-    workspace: Workspace,
-    config: RunConfig,
-    splits: int,
-    on_split: Callable[[int, Problem, TrainResult], None] | None = None,
-) -> Episodes:
-    """Trains anew on each of the splits 0 .. splits - 1, plays its test users, and stores the pooled report.
-
-    Every choice is made inside a split: its validation users pick the iteration that counts, and the baselines' noise.
-    """
-    users: list[str] = []
-    numbers: list[int] = []
-    tables: dict[str, list[NDArray[np.float32]]] = {}
-    trained: list[dict[str, Any]] = []
-    dataset = None
-    share_cores()
-    for seed in range(splits):
-        here = config.model_copy(update={"seed": seed})
-        dataset, split = prepare(workspace, here)
-        problem = build_problem(dataset, split, _embedding(dataset, split, here), here)
-        result = meta_train(problem, here)
-        lineup = Lineup(problem, result.meta, here)
-        for name, rewards in evaluate_lineup(lineup).items():
-            tables.setdefault(name, []).append(rewards)
-        users += [dataset.user_ids[user] for user in split.test]
-        numbers += [seed] * len(split.test)
-        trained.append(
-            {
-                "seed": seed,
-                "best_iteration": result.best_iteration,
-                "validation_history": result.history,
-                "baselines": lineup.choices(),
-                "inner": result.meta.inner_params(here.inner).model_dump(mode="json"),
-            }
-        )
-        if on_split is not None:
-            on_split(seed, problem, result)
-    if dataset is None:
-        raise DataError("splits must be at least 1")
-    episodes = Episodes(users, numbers, {name: np.concatenate(parts) for name, parts in tables.items()})
-    _store(workspace, episodes, config, dataset, {"splits": splits, "trained": trained})
     return episodes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ADAPTED", "HORIZONS", "NOISE_GRID", "POLICIES", "STEPS"]
+__all__ = ["ADAPTED", "CORE_POLICIES", "HORIZONS", "NOISE_GRID", "POLICIES", "STEPS"]
 
 STEPS = 40
 """Interactions that a test user plays."""
@@ -33,11 +33,26 @@ POLICIES = (
     "HB linear, greedy",
     ADAPTED,
     "adapted, greedy",
+    "adapted, cautious",
     "oracle",
 )
 """Names of the policies that every evaluation plays, in the order of its table.
 
 `meta-policy` is the initialization without adaptation, sampled as served. HB linear is the hierarchical-Bayes linear
 bandit with the same prior and side information; its plain form has the ten strongest directions and nothing else.
-`adapted meta-policy` samples at the checkpoint's temperature, as the service does.
+`adapted meta-policy` samples at the checkpoint's temperature, as the service does; `cautious` goes only part
+of the way while there is little evidence.
 """
+
+CORE_POLICIES = (
+    "random",
+    "popularity",
+    "PPO from scratch",
+    "meta-policy",
+    "HB linear, Thompson",
+    "HB linear, greedy",
+    ADAPTED,
+    "adapted, greedy",
+    "oracle",
+)
+"""What a stored checkpoint is judged beside: the baselines that are ready at once."""

@@ -58,7 +58,7 @@ def test_stages_one_by_one_make_a_checkpoint_and_a_report(tmp_path: Path) -> Non
         (["inspect"], "manifest.json"),
         (["serve"], "manifest.json"),
         (["train", "--set", "train.iterations=many"], "train.iterations"),
-        (["evaluate", "--seed", "1"], "--splits"),
+        (["evaluate", "--seed", "1"], "--protocol"),
         (["import", "missing.csv"], "missing.csv"),
         (["train", "--config", "missing.toml"], "missing.toml"),
         (["train", "--set", "train.world.drift.rate=2"], "drift.rate is 2"),

@@ -14,6 +14,7 @@ from metarl_rec.workspace import Workspace
 __all__ = ["PROTOCOLS", "run_protocol"]
 
 PROTOCOLS = {
+    "cold-start": "metarl_rec.protocols.cold_start",
     "bandit": "metarl_rec.protocols.bandit",
     "mdp": "metarl_rec.protocols.mdp",
     "sine": "metarl_rec.protocols.sine",
@@ -47,6 +48,8 @@ def run_protocol(
     module: Any = import_module(PROTOCOLS[name])
     raw = assigned({}, assignments)
     if seed is not None:
+        if "seed" not in module.Settings.model_fields:
+            raise ConfigError(f"protocol {name} has fixed seeds, one a split; --seed does not apply")
         raw["seed"] = seed
     settings = validated(module.Settings, raw, f"metarl-rec evaluate --protocol {name} --help")
     result: ProtocolResult = module.run(settings, workspace, watch or (lambda *_: None))

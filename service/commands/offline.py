@@ -25,6 +25,12 @@ from service.commands.options import (
 
 __all__ = ["embed", "evaluate", "import_", "inspect", "train"]
 
+ProtocolSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A setting of the protocol, for example splits=5 or run.train.iterations=0."
+    ),
+]
 DEFAULT_WORKDIR = Path("metarl-data")
 
 
@@ -127,37 +133,57 @@ def train(
 
 
 def evaluate(
-    splits: Annotated[
-        int | None,
-        typer.Option(min=1, help="Train anew on this many splits and pool; without it, judge the stored checkpoint."),
+    protocol: Annotated[
+        Literal["cold-start", "metarec", "bandit", "mdp", "sine"] | None,
+        typer.Option(help="Train and judge anew on a protocol's own data and tasks; without it, judge the checkpoint."),
     ] = None,
-    algorithm: Algorithm = None,
-    embedding_model: EmbeddingModel = None,
     workdir: Workdir = DEFAULT_WORKDIR,
-    config: ConfigFile = None,
-    set_: Set = None,
+    set_: ProtocolSet = None,
     seed: Seed = None,
     debug: Debug = False,
 ) -> None:
-    """Play held-out users with the meta-policy and every baseline: table, JSON with raw results, curve as PNG."""
-    with friendly_errors(debug):
+    """Play held-out users with the meta-policy and its baselines; or reproduce a protocol's tables from nothing.
+
+    Without --protocol the stored checkpoint plays its split's held-out users: table, JSON with raw results, a curve.
+
+    cold-start: the full catalogue over 20 splits of the work directory's users, all baselines, each split trained anew;
+    splits that were played before are kept. metarec: RecBole-MetaRec's ranking protocol. bandit, mdp: the task
+    distributions of RL^2. sine: few-shot regression. Each writes report.html, report.json (raw results) and curves.png.
+    """
+    with friendly_errors(debug, "stopped; the same command goes on where parts were finished"):
         from metarl_rec import pipeline
         from metarl_rec.errors import ConfigError
-        from metarl_rec.protocol import POLICIES
+        from metarl_rec.protocol import CORE_POLICIES
 
         workspace = Workspace(workdir)
-        if splits is None:
-            if config or set_ or seed is not None or algorithm or embedding_model:
-                raise ConfigError("a stored checkpoint is judged under its own settings; give --splits to change them")
-            with bar("evaluation", len(POLICIES)) as progress:
-                episodes = pipeline.evaluate_checkpoint(workspace, progress.advance)
-        else:
-            settings = configuration(config, set_, seed, algorithm=algorithm, embedding_model=embedding_model)
-            with bar(f"{splits} splits: train and evaluate", splits) as progress:
-                episodes = pipeline.evaluate_splits(
-                    workspace, settings, splits, lambda number, *_: progress.show(number + 1)
-                )
+        if protocol is not None:
+            _protocol(workspace, protocol, set_ or [], seed)
+            return
+        if set_ or seed is not None:
+            raise ConfigError("a stored checkpoint is judged under its own settings; --set and --seed need --protocol")
+        with bar("evaluation", len(CORE_POLICIES)) as progress:
+            episodes = pipeline.evaluate_checkpoint(workspace, progress.advance)
         show_report(workspace, episodes)
+
+
+def _protocol(workspace: Workspace, name: str, assignments: list[str], seed: int | None) -> None:
+    from metarl_rec.pipeline import machine
+    from metarl_rec.protocols.registry import run_protocol
+    from metarl_rec.protocols.terminal import bars_table, shown
+    from metarl_rec.protocols.writing import write_report
+
+    with bar(name, 1) as progress:
+        result = run_protocol(
+            name, workspace, assignments, seed, lambda note, done, total: progress.show(done, total, note=note)
+        )
+    for table in result.tables:
+        console.print(shown(table))
+    if result.bars:
+        console.print(bars_table(result.bars))
+    for sentence in result.verdict:
+        console.print(f"- {sentence}")
+    page = write_report(result, workspace.evaluation / name, machine())
+    console.print(f"report: {page}", soft_wrap=True)
 
 
 def inspect(workdir: Workdir = DEFAULT_WORKDIR, debug: Debug = False) -> None:

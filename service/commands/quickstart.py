@@ -85,13 +85,14 @@ def _make(workspace: Workspace, settings: RunConfig) -> None:
     """Runs stages 1 to 5; the stamp comes last, so an interrupted run counts as none."""
     console.print("loading the trainer (torch, RecBole) ...")
     from metarl_rec import pipeline
-    from metarl_rec.protocol import POLICIES
+    from metarl_rec.preparing import prepared
+    from metarl_rec.protocol import CORE_POLICIES
     from metarl_rec.train import Progress
 
     workspace.stamp.unlink(missing_ok=True)
     started = time.monotonic()
     dataset = pipeline.import_bundled(workspace)
-    _, split = pipeline.prepare(workspace, settings)
+    _, split = prepared(workspace, settings)
     console.print(
         f"[bold]1[/] {dataset.name}: {len(dataset.user_ids)} users, {len(dataset.item_ids):,} items, "
         f"{len(dataset.rating):,} ratings; users with at least {settings.min_positives} positives: "
@@ -112,7 +113,7 @@ def _make(workspace: Workspace, settings: RunConfig) -> None:
         f"  policy {checkpoint.version}: "
         f"validation reward {result.best.before:.2f} before, {result.best.after:.2f} after"
     )
-    with bar("[bold]5[/] evaluation on meta-test users", len(POLICIES)) as progress:
+    with bar("[bold]5[/] evaluation on meta-test users", len(CORE_POLICIES)) as progress:
         episodes: Episodes = pipeline.evaluate_checkpoint(workspace, progress.advance)
     show_report(workspace, episodes)
     write_stamp(workspace, settings.model_dump_json())

@@ -1,0 +1,57 @@
+"""From a workspace's data set to the users of one split, and the item embedding that their training starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metarl_rec import dataset_store
+from metarl_rec.config import RunConfig
+from metarl_rec.dataset import Dataset, UserSplit, split_users
+from metarl_rec.embeddings import item_embeddings
+from metarl_rec.errors import DataError
+from metarl_rec.workspace import Workspace
+
+__all__ = ["embedding_settings", "prepared", "split_embedding"]
+
+
+def prepared(workspace: Workspace, config: RunConfig) -> tuple[Dataset, UserSplit]:
+    """Returns the workspace's data set, filtered, and the seed's split of its users.
+
+    Raises:
+        DataError: nothing was imported, or too few users are left for three disjoint groups.
+    """
+    dataset = dataset_store.load(workspace.dataset).filter(
+        min_positives=config.min_positives, min_ratings=config.min_ratings, threshold=config.threshold
+    )
+    split = split_users(len(dataset.user_ids), config.seed)
+    smallest = min(len(split.train), len(split.validation), len(split.test))
+    if smallest < 2 or len(split.train) < config.train.folds:
+        raise DataError(
+            f"{len(dataset.user_ids)} users have at least {config.min_positives} ratings >= {config.threshold:g}: "
+            "too few to split; lower min_positives or import more data"
+        )
+    if len(dataset.item_ids) <= config.train.horizon:
+        raise DataError(
+            f"{len(dataset.item_ids)} items are too few for {config.train.horizon} steps; "
+            "lower train.horizon or import more"
+        )
+    return dataset, split
+
+
+def split_embedding(
+    dataset: Dataset,
+    train_users: NDArray[np.int64],
+    config: RunConfig,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Returns the configured item embedding [n, dim] float32, trained on the meta-train users alone."""
+    return item_embeddings(dataset, train_users, **embedding_settings(config), progress=progress)
+
+
+def embedding_settings(config: RunConfig) -> dict[str, Any]:
+    """Returns what decides an embedding beside the data."""
+    return {**config.embedding.model_dump(), "seed": config.seed, "threshold": config.threshold}

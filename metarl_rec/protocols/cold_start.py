@@ -1,0 +1,270 @@
+"""Cold start on real people: the full-catalogue protocol over many splits, every baseline on the same users."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from metarl_rec import dataset_store
+from metarl_rec.config import RunConfig
+from metarl_rec.errors import DataError
+from metarl_rec.evaluate import evaluate_lineup
+from metarl_rec.lineup import Lineup
+from metarl_rec.preparing import prepared, split_embedding
+from metarl_rec.problem import build_problem
+from metarl_rec.protocol import ADAPTED, HORIZONS, POLICIES
+from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch
+from metarl_rec.statistics import Comparison, Episodes, compare, curve, summarize
+from metarl_rec.threads import share_cores
+from metarl_rec.train import meta_train
+from metarl_rec.workspace import Workspace
+
+__all__ = ["Settings", "run"]
+
+GREEDY, UNADAPTED, UNADAPTED_GREEDY = "adapted, greedy", "meta-policy", "meta-policy, greedy"
+TUNED, PLAIN, CAUTIOUS = "HB linear, greedy", "HB linear, SVD 10", "adapted, cautious"
+LEARNERS = (
+    UNADAPTED,
+    "popularity",
+    "LinUCB",
+    "HB linear, Thompson",
+    "MeLU",
+    "PPO from scratch",
+    "PPO, joint pre-training",
+)
+PRINTED = {"ml-100k": 25.0, "ml-1m-cold": 21.7}
+"""What the greedy adapted policy has to reach at 40 on users with at least 50 positives."""
+
+
+class Settings(BaseModel):
+    """The protocol's settings.
+
+    Attributes:
+        splits: splits 0 .. splits - 1 of the users are played; each is trained anew.
+        policies: what to play.
+        run: settings of the training; its seed is the split's number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    splits: int = Field(default=20, ge=1, le=1000)
+    policies: tuple[str, ...] = POLICIES
+    run: RunConfig = RunConfig()
+
+
+def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
+    """Returns the report; a split that was played before with the same settings and data is read, not played again."""
+    unknown = [name for name in settings.policies if name not in POLICIES]
+    if unknown:
+        raise DataError(f"policies: {unknown[0]!r} is unknown; choose from: {', '.join(POLICIES)}")
+    share_cores()
+    parts = workspace.evaluation / "cold-start" / "splits"
+    parts.mkdir(parents=True, exist_ok=True)
+    digest = dataset_store.load(workspace.dataset).digest
+    played = []
+    for split in range(settings.splits):
+        watch(f"split {split}: train and play", split, settings.splits)
+        played.append(_split(settings, workspace, parts, digest, split))
+    watch("report", settings.splits, settings.splits)
+    return report(settings, played)
+
+
+def _split(settings: Settings, workspace: Workspace, parts: Path, digest: str, split: int) -> dict[str, Any]:
+    config = settings.run.model_copy(update={"seed": split})
+    asked = json.dumps([digest, config.model_dump(mode="json"), settings.policies])
+    path = parts / f"{split}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
+    if path.exists():
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    dataset, users = prepared(workspace, config)
+    problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
+    result = meta_train(problem, config)
+    lineup = Lineup(problem, result.meta, config)
+    rewards = evaluate_lineup(lineup, settings.policies)
+    out = {
+        "dataset": {"name": dataset.name, "digest": dataset.digest, "users": len(dataset.user_ids)},
+        "items": len(dataset.item_ids),
+        "split": split,
+        "users": [dataset.user_ids[user] for user in users.test],
+        "rewards": {
+            name: ["".join("1" if r > 0 else "0" for r in row) for row in rows] for name, rows in rewards.items()
+        },
+        "baselines": lineup.choices(),
+        "best_iteration": result.best_iteration,
+        "validation_history": result.history,
+        "inner": result.meta.inner_params(config.inner).model_dump(mode="json"),
+    }
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(out) + "\n", encoding="utf-8")
+    partial.replace(path)
+    # What is returned is what a later call would read.
+    again: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return again
+
+
+def episodes_of(played: list[dict[str, Any]]) -> Episodes:
+    """Returns all splits' episodes."""
+    return Episodes(
+        [user for part in played for user in part["users"]],
+        [part["split"] for part in played for _ in part["users"]],
+        {
+            name: np.array(
+                [[int(digit) for digit in row] for part in played for row in part["rewards"][name]], np.float32
+            )
+            for name in played[0]["rewards"]
+        },
+    )
+
+
+def report(settings: Settings, played: list[dict[str, Any]]) -> ProtocolResult:
+    """Returns the report of splits that were played."""
+    episodes, first = episodes_of(played), played[0]
+    name, people = first["dataset"]["name"], len(set(episodes.user_ids))
+    judged = [policy for policy in (ADAPTED, GREEDY) if policy in episodes.rewards]
+    versus = {policy: _versus(episodes, policy) for policy in judged}
+    tested = [
+        f"{name}: {first['dataset']['users']:,} users, {first['items']:,} items, {len(played)} splits of the users "
+        f"into 85 % to train, 5 % to choose, 10 % to test: {len(episodes.user_ids):,} episodes of {people:,} "
+        "people, none of whom had any part in training or choosing within their split.",
+        "Each plays 40 steps. Every step shows one item of the whole catalogue, never one twice; a hit is an item that "
+        f"the person rated at least {settings.run.threshold:g}, and what they did not rate is no hit. Every policy "
+        "plays the same people with the same random numbers. Baselines are tuned on validation users.",
+        "Standard errors: a person's difference is averaged over splits first, then over people. Harmed: share of "
+        "episodes with strictly fewer hits than the policy compared with.",
+    ]
+    return ProtocolResult(
+        protocol="cold-start",
+        title=f"Cold start on {name}",
+        tested=tested,
+        verdict=_verdict(episodes, versus),
+        bars=_bars(episodes, versus, name, settings),
+        tables=[_hits(episodes), *(_differences(policy, rows) for policy, rows in versus.items())],
+        panels=_panels(episodes),
+        raw={"splits": played},
+        context={"settings": settings.model_dump(mode="json"), "dataset": first["dataset"]},
+    )
+
+
+def _versus(episodes: Episodes, policy: str) -> dict[str, Comparison]:
+    return {other: compare(episodes, policy, other) for other in episodes.rewards if other != policy}
+
+
+def _at(comparison: Comparison, horizon: int = 40) -> str:
+    return f"{comparison.difference[horizon]:+.2f} ± {comparison.standard_errors[horizon]:.2f}"
+
+
+def _verdict(episodes: Episodes, versus: dict[str, dict[str, Comparison]]) -> list[str]:
+    out = []
+    hits = {row.policy: row for row in summarize(episodes)}
+    best = max((name for name in hits if name != "oracle"), key=lambda name: hits[name].hits[40])
+    out.append(f"Most hits at 40: {best}, {hits[best].hits[40]:.2f} ± {hits[best].standard_errors[40]:.2f}.")
+    for policy, rows in versus.items():
+        beaten = [o for o, c in rows.items() if o != "oracle" and c.difference[40] > 2 * c.standard_errors[40]]
+        lost = [o for o, c in rows.items() if o != "oracle" and c.difference[40] < -2 * c.standard_errors[40]]
+        level = [o for o in rows if o not in beaten and o not in lost and o != "oracle"]
+        out.append(
+            f"{policy} ({hits[policy].hits[40]:.2f}) beats by more than two standard errors: "
+            f"{', '.join(beaten) or 'none'}; level with: {', '.join(level) or 'none'}; "
+            f"loses to: {', '.join(lost) or 'none'}."
+        )
+        if UNADAPTED in rows:
+            against = UNADAPTED if policy == ADAPTED else UNADAPTED_GREEDY
+            if against in rows:
+                out.append(
+                    f"Adapting is worth {_at(rows[against])} hits at 40 to {policy}; "
+                    f"{100 * rows[against].harmed[40]:.1f} % of people have fewer hits than without it."
+                )
+    return out
+
+
+def _bars(episodes: Episodes, versus: dict[str, dict[str, Comparison]], name: str, settings: Settings) -> list[Bar]:
+    bars: list[Bar] = []
+    hits = {row.policy: row.hits[40] for row in summarize(episodes)}
+    greedy, sampled = versus.get(GREEDY, {}), versus.get(ADAPTED, {})
+    if name in PRINTED and settings.run.min_positives == 50 and GREEDY in hits:
+        bars.append(
+            Bar(
+                "adapted, greedy: hits at 40",
+                f">= {PRINTED[name]}",
+                f"{hits[GREEDY]:.2f}",
+                hits[GREEDY] >= PRINTED[name],
+            )
+        )
+    if PLAIN in greedy:
+        bars.append(_above("adapted, greedy above plain HB", greedy[PLAIN]))
+    if TUNED in greedy:
+        gap = greedy[TUNED]
+        asked = "not below by more than .1"
+        bars.append(Bar("adapted, greedy against tuned HB", asked, _at(gap), gap.difference[40] >= -0.1))
+        bars.append(_above("stretch: adapted, greedy above tuned HB", gap))
+    if GREEDY in sampled:
+        gap = sampled[GREEDY]
+        bars.append(Bar("sampled against greedy", "within .2", _at(gap), abs(gap.difference[40]) <= 0.2))
+    for other in LEARNERS:
+        if other in sampled:
+            bars.extend(_above(f"adapted above {other} at {h}", sampled[other], h) for h in (20, 40))
+    if UNADAPTED in sampled:
+        share = sampled[UNADAPTED].harmed[40]
+        bars.append(Bar("people harmed at 40, sampled", "<= 15 %", f"{100 * share:.1f} %", share <= 0.15))
+    if UNADAPTED_GREEDY in greedy:
+        share = greedy[UNADAPTED_GREEDY].harmed[40]
+        bars.append(Bar("people harmed at 40, greedy", "<= 15 %", f"{100 * share:.1f} %", share <= 0.15))
+    if CAUTIOUS in episodes.rewards and UNADAPTED in episodes.rewards:
+        share, cost = compare(episodes, CAUTIOUS, UNADAPTED).harmed[40], compare(episodes, CAUTIOUS, ADAPTED)
+        reached = share <= 0.15 and cost.difference[40] >= -0.1
+        found = f"{100 * share:.1f} %, {_at(cost)}"
+        bars.append(Bar("people harmed at 40 with caution, its cost", "<= 15 %, <= .1 hits", found, reached))
+    return bars
+
+
+def _above(name: str, comparison: Comparison, horizon: int = 40) -> Bar:
+    error = comparison.standard_errors[horizon]
+    reached = comparison.difference[horizon] > 2 * error
+    return Bar(name, "by more than 2 paired standard errors", _at(comparison, horizon), reached)
+
+
+def _hits(episodes: Episodes) -> Table:
+    rows = [
+        (row.policy, *(f"{row.hits[h]:.2f} ± {row.standard_errors[h]:.2f}" for h in HORIZONS))
+        for row in summarize(episodes)
+    ]
+    title = "Hits by interaction count: mean ± standard error over people"
+    return Table(title, ("policy", *(f"@{h}" for h in HORIZONS)), rows, strong=(ADAPTED, GREEDY))
+
+
+def _differences(policy: str, versus: dict[str, Comparison]) -> Table:
+    rows = [
+        (
+            other,
+            _at(c, 5),
+            _at(c, 10),
+            _at(c, 20),
+            _at(c, 40),
+            f"{100 * c.harmed[20]:.1f} %",
+            f"{100 * c.harmed[40]:.1f} %",
+        )
+        for other, c in versus.items()
+    ]
+    columns = ("policy", "@5", "@10", "@20", "@40", "harmed @20", "harmed @40")
+    return Table(f"{policy} minus the other, paired", columns, rows, "Harmed: fewer hits than the other policy.")
+
+
+def _panels(episodes: Episodes) -> list[Panel]:
+    def drawn(names: list[str], against: str | None) -> list[Curve]:
+        out = []
+        for name in names:
+            mean, error = curve(episodes, name, against=against)
+            out.append(Curve(name, list(range(1, len(mean) + 1)), mean.tolist(), error.tolist()))
+        return out
+
+    names = [name for name in episodes.rewards if name != "oracle"]
+    strong = [name for name in names if name not in ("random", "PPO from scratch", "LinUCB", "MeLU")]
+    panels = [Panel("hits", "interactions", "hits, mean over people", drawn(names, None))]
+    if "popularity" in names:
+        panels.append(Panel("what adapting adds", "interactions", "hits above popularity", drawn(strong, "popularity")))
+    return panels
