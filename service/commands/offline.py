@@ -134,7 +134,7 @@ def train(
 
 def evaluate(
     protocol: Annotated[
-        Literal["cold-start", "metarec", "bandit", "mdp", "sine"] | None,
+        Literal["cold-start", "drift", "metarec", "bandit", "mdp", "sine"] | None,
         typer.Option(help="Train and judge anew on a protocol's own data and tasks; without it, judge the checkpoint."),
     ] = None,
     workdir: Workdir = DEFAULT_WORKDIR,

@@ -1,0 +1,253 @@
+"""Worlds that move: drifting tastes, abrupt changes, satiation, sessions that end; against HB with tuned forgetting."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from metarl_rec import dataset_store
+from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.baselines import HierarchicalBayesPolicy
+from metarl_rec.config import RunConfig, TrainConfig
+from metarl_rec.inner_params import InnerParams
+from metarl_rec.policies import FixedPolicy, OnlinePolicy
+from metarl_rec.populations import fit_prior_on
+from metarl_rec.preparing import prepared, split_embedding
+from metarl_rec.problem import Problem, build_problem
+from metarl_rec.protocol import NOISE_GRID
+from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, mean_and_error, measured
+from metarl_rec.rollout import play
+from metarl_rec.seeding import generator
+from metarl_rec.threads import share_cores
+from metarl_rec.train import meta_train
+from metarl_rec.workspace import Workspace
+from metarl_rec.worlds import WorldConfig, make_env
+from simulator.fitting import UserPrior
+
+__all__ = ["WORLDS", "Settings", "run"]
+
+WORLDS: dict[str, dict[str, Any]] = {
+    "drift": {"drift": {"rate": 0.2}},
+    "abrupt drift": {"drift": {"rate": 0.0, "jump": 0.04}},
+    "satiation": {"satiation": {"strength": 4.0}},
+    "sessions": {"leaving": {"hazard": 0.02, "failure": 0.2, "boredom": 4.0, "tolerance": 0.25}},
+}
+OURS, UNADAPTED, POPULARITY = "adapted meta-policy", "meta-policy", "popularity"
+STATIONARY, FORGETTING = "HB linear, greedy", "HB linear, forgetting"
+FORGETTING_GRID = (0.0, 0.003, 0.01, 0.02, 0.05, 0.1)
+
+
+class Settings(BaseModel):
+    """The protocol's settings.
+
+    Attributes:
+        splits: splits 0 .. splits - 1 of the users; each is trained anew in each world.
+        worlds: which of WORLDS.
+        steps: slates of one item that everybody is shown, if they stay.
+        users: simulated users who judge, drawn from a prior fitted on the split's test users.
+        validation_users: simulated users who tune and choose, drawn from a prior fitted on its validation users.
+        iterations: outer updates.
+        train_users: simulated users an outer update plays.
+        run: data, prior and inner-loop settings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    splits: int = Field(default=5, ge=1, le=1000)
+    worlds: tuple[str, ...] = tuple(WORLDS)
+    steps: int = Field(default=60, ge=2, le=1000)
+    users: int = Field(default=500, ge=2, le=100_000)
+    validation_users: int = Field(default=200, ge=2, le=100_000)
+    iterations: int = Field(default=40, ge=0, le=10_000)
+    train_users: int = Field(default=48, ge=2, le=10_000)
+    run: RunConfig = RunConfig()
+
+
+def config_of(settings: Settings, world: str, split: int) -> RunConfig:
+    """Returns the training's settings: forgetting where tastes move, fatigue and discount where showing has effects."""
+    moves = WorldConfig.model_validate(WORLDS[world])
+    train = TrainConfig(
+        population="latent",
+        form="session" if moves.sessions or moves.satiation else "bandit",
+        session_length=20,
+        horizon=settings.steps,
+        iterations=settings.iterations,
+        evaluate_every=max(1, settings.iterations // 4),
+        simulated_users=settings.train_users,
+        validation_users=settings.validation_users,
+        validation_repeats=1,
+        fatigue_rate=0.3,
+        world=moves,
+    )
+    inner = settings.run.inner.model_dump()
+    if moves.drift is not None:
+        inner["forgetting"] = 0.03
+    else:
+        inner |= {"fatigue": (0.03, 0.03, 0.03), "discount": 0.9}
+    return settings.run.model_copy(
+        update={"seed": split, "train": train, "inner": InnerParams.model_validate(inner, strict=False)}
+    )
+
+
+def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
+    """Returns the report; worlds and splits that were played before with the same settings are read again."""
+    share_cores()
+    parts = workspace.evaluation / "drift" / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    data = dataset_store.load(workspace.dataset)
+    played: list[dict[str, Any]] = []
+    total = settings.splits * len(settings.worlds)
+    for split in range(settings.splits):
+        for world in settings.worlds:
+            watch(f"{world}, split {split}", len(played), total)
+            played.append(_part(settings, workspace, parts, data.digest, world, split))
+    watch("report", total, total)
+    return report(settings, data.name, played)
+
+
+def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, world: str, split: int) -> dict[str, Any]:
+    config = config_of(settings, world, split)
+    asked = json.dumps([digest, config.model_dump(mode="json"), settings.users, settings.validation_users])
+    path = parts / f"{world.replace(' ', '-')}-{split}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
+    if not path.exists():
+        dataset, users = prepared(workspace, config)
+        problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(_Trial(problem, config, settings, world).played()) + "\n", encoding="utf-8")
+        partial.replace(path)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+class _Trial:
+    """One split's contenders in one world."""
+
+    def __init__(self, problem: Problem, config: RunConfig, settings: Settings, world: str) -> None:
+        self._problem, self._config, self._settings, self._world = problem, config, settings, world
+        split = problem.split
+        self._judges = fit_prior_on(problem.space, problem.rewards[split.test])
+        self._choosers = fit_prior_on(problem.space, problem.rewards[split.validation])
+
+    def played(self) -> dict[str, Any]:
+        """Trains, tunes and plays; returns every judge's total reward and the mean reward of every step."""
+        problem, config, count = self._problem, self._config, self._settings.users
+        result = meta_train(problem, config)
+        inner = result.meta.inner_params(config.inner)
+        space, start = problem.space, result.meta.initialization.numpy()
+        noise = max(NOISE_GRID, key=lambda noise: self._score(noise, 0.0))
+        pairs = [(n, q) for q in FORGETTING_GRID for n in NOISE_GRID]
+        forgetting = max(pairs, key=lambda pair: self._score(*pair))
+        starts = np.tile(start, (count, 1)).astype(np.float32)
+        values = space.popularity + starts @ space.features.T
+        contenders: dict[str, OnlinePolicy] = {
+            POPULARITY: FixedPolicy(np.tile(space.popularity, (count, 1))),
+            UNADAPTED: FixedPolicy(values, inner.temperature),
+            STATIONARY: self._hb(count, noise, 0.0),
+            FORGETTING: self._hb(count, *forgetting),
+            OURS: AdaptedPolicy(space.features, space.popularity, starts, inner, topics=problem.topics),
+        }
+        rewards = {name: self._play(policy, self._judges, count, "judge") for name, policy in contenders.items()}
+        return {
+            "world": self._world,
+            "split": config.seed,
+            "totals": {name: rows.sum(axis=1).tolist() for name, rows in rewards.items()},
+            "by_step": {name: np.round(rows.mean(axis=0), 5).tolist() for name, rows in rewards.items()},
+            "inner": inner.model_dump(mode="json"),
+            "history": result.history,
+            "best_iteration": result.best_iteration,
+            "tuned": {STATIONARY: noise, FORGETTING: forgetting},
+        }
+
+    def _hb(self, users: int, noise: float, forgetting: float) -> OnlinePolicy:
+        space = self._problem.space
+        means = np.zeros((users, space.features.shape[1]), np.float32)
+        return HierarchicalBayesPolicy(space.features, space.popularity, means, noise, forgetting=forgetting)
+
+    def _score(self, noise: float, forgetting: float) -> float:
+        users = self._settings.validation_users
+        return float(self._play(self._hb(users, noise, forgetting), self._choosers, users, "tune").sum())
+
+    def _play(self, policy: OnlinePolicy, prior: UserPrior, users: int, purpose: str) -> NDArray[np.float64]:
+        config, steps = self._config, self._settings.steps
+        # Seeds that no training population has.
+        seed = config.seed + (1_000_000_007 if purpose == "judge" else 1_500_000_001)
+        env = make_env(
+            WorldConfig.model_validate(WORLDS[self._world]),
+            prior.draw(users, seed=seed),
+            self._problem.topics,
+            np.arange(users),
+            session_length=20,
+            discount=0.0,
+            seed=seed,
+        )
+        rollout = play(env, policy, steps, generator(config.seed, "worlds", purpose))
+        return np.asarray(rollout.rewards.sum(axis=2), np.float64)
+
+
+def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> ProtocolResult:
+    """Returns the report of what was played."""
+    tables, bars, panels, verdict = [], [], [], []
+    for world in settings.worlds:
+        here = [part for part in played if part["world"] == world]
+        totals = {name: np.array([part["totals"][name] for part in here]) for name in here[0]["totals"]}
+        rows = []
+        for name, table in totals.items():
+            gap = (totals[OURS] - table).ravel()
+            cells = ("", "") if name == OURS else (measured(gap, sign=True), f"{100 * (gap < 0).mean():.1f} %")
+            rows.append((name, measured(table.ravel()), *cells))
+        columns = ("policy", f"reward of {settings.steps} steps", "adapted minus it", "have less")
+        learned = here[0]["inner"]
+        note = (
+            f"Learned in split 0: forgetting {learned['forgetting']:.3f}, fatigue "
+            f"{', '.join(f'{h:.2f}' for h in learned['fatigue'])}; HB's tuned (noise, forgetting): "
+            f"{here[0]['tuned'][FORGETTING]}."
+        )
+        tables.append(Table(f"World: {world} {WORLDS[world]}", columns, rows, note, strong=(OURS,)))
+        stationary, forgetting = ((totals[OURS] - totals[name]).ravel() for name in (STATIONARY, FORGETTING))
+        mean, error = mean_and_error(stationary)
+        name = f"{world}: above tuned HB without forgetting"
+        bars.append(Bar(name, "by more than 2 paired s.e.", measured(stationary, sign=True), mean > 2 * error))
+        mean, error = mean_and_error(forgetting)
+        asked, found = "not below (2 paired s.e.)", measured(forgetting, sign=True)
+        bars.append(Bar(f"{world}: HB with tuned forgetting", asked, found, mean > -2 * error))
+        unadapted = measured((totals[OURS] - totals[UNADAPTED]).ravel(), sign=True)
+        verdict.append(
+            f"{world}: adapted minus HB without forgetting {measured(stationary, sign=True)}, minus HB with tuned "
+            f"forgetting {found}, minus no adaptation {unadapted}."
+        )
+        panels.append(_panel(world, here, settings.steps))
+    return ProtocolResult(
+        protocol="drift",
+        title=f"Worlds that move, users drawn after {data}",
+        tested=[
+            f"Simulated users: {settings.users} for each of {settings.splits} splits, drawn from a prior fitted on the "
+            "split's test users, of whom nothing was used for training; others, drawn from a prior fitted on its "
+            "validation users, tuned the baselines and chose the iteration that counts.",
+            "Ours is meta-trained in the world: forgetting is learned where tastes move, fatigue (discount .9) "
+            "where showing has effects. HB with forgetting is the Kalman filter of drifting tastes, its noise and "
+            "forgetting tuned in the same world. Everybody plays the same users with the same random numbers.",
+            "Standard errors are over users; have less: share of users with less reward than under the other policy.",
+        ],
+        verdict=verdict,
+        bars=bars,
+        tables=tables,
+        panels=panels,
+        raw={"parts": played},
+        context={"settings": settings.model_dump(mode="json"), "worlds": {w: WORLDS[w] for w in settings.worlds}},
+    )
+
+
+def _panel(world: str, here: list[dict[str, Any]], steps: int) -> Panel:
+    base = np.mean([part["by_step"][POPULARITY] for part in here], axis=0).cumsum()
+    curves = []
+    for name in here[0]["by_step"]:
+        if name != POPULARITY:
+            mean = np.mean([part["by_step"][name] for part in here], axis=0).cumsum() - base
+            curves.append(Curve(name, list(range(1, steps + 1)), mean.tolist()))
+    return Panel(world, "interactions", "reward above popularity", curves)
