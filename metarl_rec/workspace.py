@@ -6,6 +6,7 @@ ROOT/
   training/     state for --resume               (train)
   checkpoint/   the meta-policy that serves      (train)
   evaluation/   evaluation.json, curve.png       (evaluate)
+  tuning/       journal.jsonl, best.toml         (tune)
   simulation/   simulation.json, plots           (simulate)
   calibration/  calibration.json, plots          (calibrate)
   service/      Redis data and lock of a service (serve)
@@ -63,6 +64,11 @@ class Workspace:
     def report(self) -> Path:
         """The evaluation's JSON."""
         return self.evaluation / "evaluation.json"
+
+    @property
+    def tuning(self) -> Path:
+        """Directory of the search for settings."""
+        return self.root / "tuning"
 
     @property
     def simulation(self) -> Path:

@@ -1,4 +1,4 @@
-"""Offline verbs: import, embed, train, evaluate, inspect. Each reads and writes files of one work directory."""
+"""Offline verbs: import, embed, train, tune, evaluate, inspect. Each reads and writes files of one work directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from service.commands.options import (
     friendly_errors,
 )
 
-__all__ = ["embed", "evaluate", "import_", "inspect", "train"]
+__all__ = ["embed", "evaluate", "import_", "inspect", "train", "tune"]
 
 ProtocolSet = Annotated[
     list[str] | None,
@@ -130,6 +130,48 @@ def train(
             f"{result.best.after:.2f} after (update {result.best_iteration}; the start had {result.start.after:.2f}) "
             f"-> {Workspace(workdir).checkpoint}"
         )
+
+
+def tune(
+    trials: Annotated[int, typer.Option(min=1, help="Trials in all, those of earlier calls included.")] = 60,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Stop after this long; the running trial is finished.")] = 10,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    config: ConfigFile = None,
+    set_: Set = None,
+    seed: Seed = None,
+    debug: Debug = False,
+) -> None:
+    """Search the prior's and the inner loop's settings on validation and cross-fitted train users, within a budget.
+
+    Test users are not looked at. Trials are kept: the same call goes on where it stopped. The best settings are written
+    as TOML; use them with `metarl-rec train --config metarl-data/tuning/best.toml`.
+    """
+    with friendly_errors(debug, "stopped; the same command goes on after the trials that are finished"):
+        from metarl_rec.tuning import tune as search
+        from metarl_rec.tuning import write_settings
+
+        workspace = Workspace(workdir)
+        settings = configuration(config, set_, seed)
+        with bar("tuning", trials) as progress:
+            found = search(
+                workspace,
+                settings,
+                trials=trials,
+                minutes=minutes,
+                on_trial=lambda done, last, best: progress.show(done, note=f"last {last:.2f}, best {best:.2f}"),
+            )
+        path = workspace.tuning / "best.toml"
+        write_settings(path, found.best)
+        console.print(
+            f"{len(found.trials)} trials on {found.people} people: reward {found.start:.2f} as configured, "
+            f"{found.reward:.2f} at best ({found.difference:+.2f} ± {found.standard_error:.2f}, paired; the best of "
+            "many flatters itself by about its error)"
+        )
+        for name, value in sorted(found.best.items()):
+            console.print(f"  {name} = {value}", highlight=False)
+        if not found.best:
+            console.print("  nothing beat the settings as configured")
+        console.print(f"settings: {path}", soft_wrap=True)
 
 
 def evaluate(

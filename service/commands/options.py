@@ -101,7 +101,16 @@ def friendly_errors(debug: bool, on_interrupt: str = "stopped") -> Iterator[None
         Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
     except ModuleNotFoundError as error:
-        if debug or error.name not in ("torch", "recbole", "pandas", "scipy", "matplotlib", "httpx", "jinja2"):
+        if debug or error.name not in (
+            "torch",
+            "recbole",
+            "pandas",
+            "scipy",
+            "matplotlib",
+            "httpx",
+            "jinja2",
+            "optuna",
+        ):
             raise
         print(f"error: this verb needs {error.name}; pip install 'metarl-rec[train]'", file=sys.stderr)  # noqa: T201
         raise typer.Exit(2) from None

@@ -1,0 +1,209 @@
+"""Search for settings on people whom the split leaves for it: validation users and cross-fitted train users.
+
+A trial fits the prior and plays greedily, adapting after every interaction, without meta-training: seconds. Every
+train user plays in a space that has never seen them, so a split offers hundreds of people to choose by, and its test
+users are not looked at. Trials are kept in a journal; the same call goes on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.config import RunConfig, assigned, validated
+from metarl_rec.dataset import Dataset, UserSplit
+from metarl_rec.errors import ConfigError
+from metarl_rec.meta_params import MetaParams
+from metarl_rec.preparing import prepared, split_embedding
+from metarl_rec.problem import Problem, build_problem
+from metarl_rec.protocol import STEPS
+from metarl_rec.rollout import play
+from metarl_rec.seeding import generator
+from metarl_rec.tasks import TaskSpace
+from metarl_rec.threads import share_cores
+from metarl_rec.workspace import Workspace
+from simulator.env import BatchEnv
+from simulator.population import LoggedUsers
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["SPACE", "Found", "Range", "tune", "write_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Where a setting is searched.
+
+    Attributes:
+        low: least value.
+        high: greatest value.
+        log: whether to search its logarithm.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+SPACE = {
+    "prior.shrinkage": Range(0.1, 0.8),
+    "prior.item_attribute_scale": Range(0.0, 0.4),
+    "prior.attribute_gain": Range(0.0, 2.0),
+    "prior.user_ridge": Range(5.0, 100.0, log=True),
+    "noise": Range(0.08, 0.5, log=True),
+}
+"""What is searched. `noise` is the residual variance that `inner.value_weight` starts from: its first entry is -log."""
+
+OnTrial = Callable[[int, float, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search gave.
+
+    Attributes:
+        best: settings of the best trial, by name as `--set` takes them.
+        reward: its mean reward over 40 steps.
+        start: the mean reward of the configuration that the search began with.
+        difference: best minus start, paired over people.
+        standard_error: of that difference; the best of many trials flatters itself by about as much.
+        trials: (number, reward) of every trial so far.
+        people: how many judged.
+    """
+
+    best: dict[str, Any]
+    reward: float
+    start: float
+    difference: float
+    standard_error: float
+    trials: list[tuple[int, float]]
+    people: int
+
+
+def tune(
+    workspace: Workspace,
+    config: RunConfig,
+    *,
+    trials: int,
+    minutes: float = math.inf,
+    on_trial: OnTrial | None = None,
+) -> Found:
+    """Returns the best settings after `trials` trials in all, earlier calls included, or when the time is over.
+
+    The first trial is the configuration itself, so the result is never worse than it on the people who judge.
+
+    Args:
+        workspace: holds the data set and keeps the journal.
+        config: what to start from; its seed decides split and search.
+        trials: wanted number of trials.
+        minutes: budget of this call; the trial that runs is finished.
+        on_trial: called after every trial with their number, the last reward and the best.
+    """
+    import optuna
+
+    share_cores()
+    dataset, split = prepared(workspace, config)
+    trial_of = _Objective(dataset, split, split_embedding(dataset, split.train, config), config)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    workspace.tuning.mkdir(parents=True, exist_ok=True)
+    study = _study(workspace.tuning, dataset, config)
+    until = time.monotonic() + 60 * minutes
+    while _completed(study) < trials and time.monotonic() < until:
+        trial = study.ask()
+        rewards = trial_of(config if trial.number == 0 else _suggested(trial, config))
+        trial.set_user_attr("rewards", [float(r) for r in rewards])
+        study.tell(trial, float(rewards.mean()))
+        if on_trial is not None:
+            on_trial(_completed(study), float(rewards.mean()), study.best_value)
+    done = [t for t in study.trials if t.value is not None]
+    if not done:
+        raise ConfigError("no trial was finished; give more minutes")
+    best = max(done, key=lambda t: float(t.value or 0.0))
+    gap = np.array(best.user_attrs["rewards"]) - np.array(done[0].user_attrs["rewards"])
+    return Found(
+        best=_as_settings(best.params),
+        reward=float(best.value or 0.0),
+        start=float(done[0].value or 0.0),
+        difference=float(gap.mean()),
+        standard_error=float(gap.std(ddof=1) / np.sqrt(len(gap))),
+        trials=[(t.number, float(t.value or 0.0)) for t in done],
+        people=len(gap),
+    )
+
+
+def write_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Writes settings as the TOML file that `--config` takes."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in sorted(settings.items())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _study(directory: Path, dataset: Dataset, config: RunConfig) -> optuna.Study:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    asked = json.dumps([dataset.digest, config.model_dump(mode="json"), repr(SPACE)])
+    name = hashlib.sha256(asked.encode()).hexdigest()[:16]
+    return optuna.create_study(
+        study_name=name,
+        storage=JournalStorage(JournalFileBackend(str(directory / "journal.jsonl"))),
+        # A resumed search draws differently from an uninterrupted one; its trials stay what they were.
+        sampler=optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=10),
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+
+def _completed(study: optuna.Study) -> int:
+    return sum(trial.value is not None for trial in study.trials)
+
+
+def _suggested(trial: optuna.Trial, config: RunConfig) -> RunConfig:
+    chosen = {name: trial.suggest_float(name, r.low, r.high, log=r.log) for name, r in SPACE.items()}
+    given = [f"{name}={json.dumps(value)}" for name, value in _as_settings(chosen).items()]
+    return validated(RunConfig, assigned(config.model_dump(mode="json"), given), "metarl-rec tune --help")
+
+
+def _as_settings(chosen: dict[str, Any]) -> dict[str, Any]:
+    out = {name: value for name, value in chosen.items() if name != "noise"}
+    if "noise" in chosen:
+        out["inner.value_weight"] = [-math.log(chosen["noise"]), 0.0, 0.0, 0.0]
+    return out
+
+
+class _Objective:
+    """Plays everybody whom a split leaves to choose by."""
+
+    def __init__(self, dataset: Dataset, split: UserSplit, embedding: NDArray[Any], config: RunConfig) -> None:
+        self._dataset, self._split, self._embedding, self._seed = dataset, split, embedding, config.seed
+
+    def __call__(self, config: RunConfig) -> NDArray[np.float64]:
+        """Returns each person's reward: cross-fitted train users fold by fold, then validation users."""
+        problem = build_problem(self._dataset, self._split, self._embedding, config)
+        groups = [*problem.folds, (problem.space, problem.split.validation)]
+        return np.concatenate([self._rewards(problem, space, users, config) for space, users in groups])
+
+    def _rewards(
+        self, problem: Problem, space: TaskSpace, users: NDArray[np.int64], config: RunConfig
+    ) -> NDArray[np.float64]:
+        meta = MetaParams.start(space.features.shape[1], config.inner, config.prior.attribute_gain)
+        starts = space.starts(problem.user_vectors[users], meta.initialization.numpy(), config.prior.attribute_gain)
+        # The value term alone, greedily: what a prior is worth shows soonest without the luck of draws.
+        inner = meta.inner_params(config.inner)
+        policy = AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=True, topics=problem.topics)
+        env = BatchEnv(
+            LoggedUsers(problem.rewards, problem.rated), torch.from_numpy(users), horizon=STEPS, seed=self._seed
+        )
+        return np.asarray(play(env, policy, STEPS, generator(self._seed, "tune")).rewards.sum(axis=(1, 2)), np.float64)
