@@ -48,6 +48,8 @@ class HierarchicalBayesPolicy:
         self._thompson = thompson
         self._bonus = bonus
         self._retention = 1.0 - forgetting
+        if bonus > 0 and forgetting > 0:
+            raise ValueError("bonus and forgetting are not combined: the bound is updated reward by reward")
 
     def begin(self, rng: np.random.Generator) -> None:
         """Returns every user to the prior."""
@@ -56,6 +58,8 @@ class HierarchicalBayesPolicy:
         self._shown: list[NDArray[np.int32]] = []
         self._mean = self._starts.copy()
         self._covariance = np.broadcast_to(np.eye(dim), (users, dim, dim)).copy()
+        # Posterior variances of all values; each reward takes off a square, which is cheaper than f' C f anew.
+        self._variance = np.tile(np.square(self._features).sum(axis=1), (users, 1)) if self._bonus > 0 else None
 
     def act(self, view: View) -> Decision:
         """Takes the best items under the posterior mean, its upper bound, or one posterior draw."""
@@ -65,16 +69,11 @@ class HierarchicalBayesPolicy:
             factor = np.linalg.cholesky(self._covariance)
             weights = weights + np.einsum("nij,nj->ni", factor, self._rng.standard_normal(weights.shape))
         values = self._popularity + weights @ self._features.T
-        if self._bonus > 0:
-            values += self._bonus * np.sqrt(self.variances())
+        if self._variance is not None:
+            values += self._bonus * np.sqrt(np.maximum(self._variance, 0.0))
         decision = choose(values.astype(np.float32), view, None, self._rng)
         self._shown.append(decision.items)
         return decision
-
-    def variances(self) -> NDArray[np.float64]:
-        """Returns the posterior variance of every item's value, [N, n]."""
-        moved = self._features @ self._covariance
-        return np.asarray(np.maximum((moved * self._features).sum(axis=2), 0.0))
 
     def observe(self, feedback: Feedback) -> None:
         """Conditions posteriors on the rewards that arrived, one by one, and lets time pass."""
@@ -92,7 +91,10 @@ class HierarchicalBayesPolicy:
     def _condition(self, users: NDArray[np.int64], items: NDArray[np.int32], rewards: NDArray[np.float32]) -> None:
         rows = self._features[items]
         moved = np.einsum("nij,nj->ni", self._covariance[users], rows)
-        gain = moved / (self._noise + np.einsum("ni,ni->n", moved, rows))[:, None]
+        spread = self._noise + np.einsum("ni,ni->n", moved, rows)
+        gain = moved / spread[:, None]
         surprise = rewards - self._popularity[items] - np.einsum("ni,ni->n", self._mean[users], rows)
         self._mean[users] += gain * surprise[:, None]
         self._covariance[users] -= np.einsum("ni,nj->nij", gain, moved)
+        if self._variance is not None:
+            self._variance[users] -= np.square(moved @ self._features.T) / spread[:, None]

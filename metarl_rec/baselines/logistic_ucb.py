@@ -45,13 +45,14 @@ class LogisticUCBPolicy:
         self._shown: list[NDArray[np.int32]] = []
         self._mean = np.zeros((self._users, dim))
         self._covariance = np.broadcast_to(np.eye(dim), (self._users, dim, dim)).copy()
+        # Variances of all logits; each reward takes off a square, which is cheaper than f' C f anew.
+        self._variance = np.tile(np.square(self._features).sum(axis=1), (self._users, 1))
 
     def act(self, view: View) -> Decision:
         """Takes the items of the greatest upper bounds."""
         logits = self._base + self._mean @ self._features.T
         if self._bonus > 0:
-            moved = self._features @ self._covariance
-            logits += self._bonus * np.sqrt(np.maximum((moved * self._features).sum(axis=2), 0.0))
+            logits += self._bonus * np.sqrt(np.maximum(self._variance, 0.0))
         decision = choose(logits.astype(np.float32), view, None, self._rng)
         self._shown.append(decision.items)
         return decision
@@ -69,6 +70,8 @@ class LogisticUCBPolicy:
         chance = 1 / (1 + np.exp(-self._base[items] - np.einsum("ni,ni->n", self._mean[users], rows)))
         slope = chance * (1 - chance)
         moved = np.einsum("nij,nj->ni", self._covariance[users], rows)
-        gain = moved / (1 + slope * np.einsum("ni,ni->n", moved, rows))[:, None]
+        spread = 1 + slope * np.einsum("ni,ni->n", moved, rows)
+        gain = moved / spread[:, None]
         self._mean[users] += gain * (rewards - chance)[:, None]
         self._covariance[users] -= np.einsum("n,ni,nj->nij", slope, gain, moved)
+        self._variance[users] -= np.square(moved @ self._features.T) * (slope / spread)[:, None]

@@ -1,0 +1,91 @@
+"""The cold-start protocol on a small world: same figures again, splits kept, bars that follow from the rewards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metarl_rec import dataset_store
+from metarl_rec.errors import ConfigError, DataError
+from metarl_rec.protocol import ADAPTED
+from metarl_rec.protocols import cold_start
+from metarl_rec.protocols.registry import run_protocol
+from metarl_rec.statistics import compare
+from metarl_rec.workspace import Workspace
+from tests.unit.synthetic import small_config, small_dataset
+
+POLICIES = (
+    "popularity",
+    "meta-policy",
+    "meta-policy, greedy",
+    "HB linear, greedy",
+    ADAPTED,
+    "adapted, greedy",
+    "oracle",
+)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    out = Workspace(tmp_path_factory.mktemp("workspace"))
+    dataset_store.save(small_dataset(), out.dataset)
+    return out
+
+
+def settings(splits: int) -> cold_start.Settings:
+    return cold_start.Settings(splits=splits, policies=POLICIES, run=small_config(iterations=2, evaluate_every=2))
+
+
+def test_run_two_splits_reports_every_policy_and_reads_finished_splits_again(workspace: Workspace) -> None:
+    seen: list[str] = []
+    first = cold_start.run(settings(1), workspace, lambda note, *_: seen.append(note))
+    parts = workspace.evaluation / "cold-start" / "splits"
+    (part,) = parts.iterdir()
+    before = part.stat().st_mtime_ns
+    both = cold_start.run(settings(2), workspace, lambda *_: None)
+    assert part.stat().st_mtime_ns == before, "a finished split was played again"
+    assert len(list(parts.iterdir())) == 2
+    assert both.raw["splits"][0] == first.raw["splits"][0]
+    assert [row[0] for row in both.tables[0].rows] == list(POLICIES)
+    assert any("split 0" in note for note in seen)
+    harmed = next(bar for bar in both.bars if bar.name == "people harmed at 40, sampled")
+    share = compare(cold_start.episodes_of(both.raw["splits"]), ADAPTED, "meta-policy").harmed[40]
+    assert harmed.reached == (share <= 0.15)
+
+
+def test_run_the_same_split_again_gives_the_same_rewards(workspace: Workspace, tmp_path: Path) -> None:
+    other = Workspace(tmp_path)
+    dataset_store.save(small_dataset(), other.dataset)
+    first, second = (cold_start.run(settings(1), each, lambda *_: None) for each in (workspace, other))
+    assert first.raw == second.raw
+
+
+def test_episodes_of_oracle_always_hits_while_there_are_hits(workspace: Workspace) -> None:
+    played = cold_start.run(settings(1), workspace, lambda *_: None).raw["splits"]
+    episodes = cold_start.episodes_of(played)
+    assert (episodes.rewards["oracle"][:, :8] == 1).all()
+    assert np.isin(episodes.rewards[ADAPTED], (0, 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "assignments", "seed", "named"),
+    [
+        ("nonsense", [], None, "nonsense"),
+        ("cold-start", ["splits=0"], None, "splits"),
+        ("cold-start", ["run.prior.shrinkage=-1"], None, "run.prior.shrinkage"),
+        ("cold-start", [], 3, "--seed"),
+        ("drift", ["stops=3"], None, "stops"),
+    ],
+)
+def test_run_protocol_bad_settings_are_named(
+    workspace: Workspace, name: str, assignments: list[str], seed: int | None, named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        run_protocol(name, workspace, assignments, seed)
+
+
+def test_run_unknown_policy_is_named(workspace: Workspace) -> None:
+    with pytest.raises(DataError, match="'best'"):
+        run_protocol("cold-start", workspace, ['policies=["best"]'])
