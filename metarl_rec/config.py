@@ -42,7 +42,7 @@ class TrainConfig(_Frozen):
     """Meta-training.
 
     Attributes:
-        algorithm: maml (exact second order), fomaml or reptile.
+        algorithm: maml (exact second order), fomaml, reptile, or joint (one policy for everybody, no inner loop).
         iterations: outer updates.
         learning_rate: Adam's, decaying to a tenth by a cosine; maml and fomaml.
         initialization_rate: Adam's for the initialization, with the same decay: its D coordinates are easily
@@ -59,11 +59,12 @@ class TrainConfig(_Frozen):
         session_length: steps in a session.
         world: what moves in the world while the tasks are played; see `worlds.WorldConfig`.
         fatigue_rate: Adam's for the fatigue, with the same decay.
+        scale_rate: Adam's for the features' scale, a diagonal preconditioner, with the same decay; 0 leaves it out.
         outer_temperature: tau of the policy that the query loss judges.
         outer_value_coef: weight of the value error in the query loss.
     """
 
-    algorithm: Literal["maml", "fomaml", "reptile"] = "maml"
+    algorithm: Literal["maml", "fomaml", "reptile", "joint"] = "maml"
     iterations: int = Field(default=80, ge=0, le=100_000)
     learning_rate: float = Field(default=0.02, gt=0, le=1)
     initialization_rate: float = Field(default=0.001, ge=0, le=1)
@@ -79,6 +80,7 @@ class TrainConfig(_Frozen):
     validation_users: int = Field(default=200, ge=2, le=100_000)
     world: WorldConfig = WorldConfig()
     fatigue_rate: float = Field(default=0.1, ge=0, le=1)
+    scale_rate: float = Field(default=0.0, ge=0, le=1)
     outer_temperature: float = Field(default=0.05, gt=0)
     outer_value_coef: float = Field(default=4.0, ge=0)
 

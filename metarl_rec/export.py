@@ -44,7 +44,7 @@ def build_checkpoint(
         config: settings; kept in the lineage, so that `evaluate` can rebuild the same split.
         lineage: further provenance to keep.
     """
-    meta, space = result.meta, problem.space
+    meta, space = result.meta, result.meta.scaled(problem.space)
     inner = meta.inner_params(config.inner)
     inner = inner.model_copy(update={"kl_limit_nats": _kl_limit(problem, meta, inner, config)})
     targets = np.column_stack([space.features, space.popularity])
@@ -68,6 +68,7 @@ def build_checkpoint(
             "dataset": {"name": problem.dataset.name, "digest": problem.dataset.digest},
             "catalogue": {"items": len(problem.dataset.item_ids), "digest": _catalogue_digest(problem)},
             "users": {name: len(getattr(problem.split, name)) for name in ("train", "validation", "test")},
+            "log_scale": [round(float(value), 9) for value in meta.log_scale],
             "attribute_gain": float(meta.attribute_gain),
             "best_iteration": result.best_iteration,
             **(lineage or {}),
@@ -80,7 +81,10 @@ def build_checkpoint(
 def meta_params(checkpoint: Checkpoint, config: RunConfig) -> MetaParams:
     """Returns the meta-parameters behind a checkpoint, for evaluation."""
     start = MetaParams.start(checkpoint.dim, checkpoint.inner, float(checkpoint.lineage["attribute_gain"]))
-    tensors = start.tensors() | {"initialization": torch.from_numpy(checkpoint.initialization.copy())}
+    tensors = start.tensors() | {
+        "initialization": torch.from_numpy(checkpoint.initialization.copy()),
+        "log_scale": torch.tensor(checkpoint.lineage.get("log_scale", [0.0] * checkpoint.dim), dtype=torch.float32),
+    }
     return MetaParams(**tensors)
 
 
@@ -112,7 +116,7 @@ def _kl_limit(problem: Problem, meta: MetaParams, inner: InnerParams, config: Ru
     for fold, (space, members) in enumerate(problem.folds):
         shift = space.user_encoder(problem.user_vectors[members])
         starts = (meta.initialization.numpy() + float(meta.attribute_gain) * shift).astype(np.float32)
-        policy = _Recorder(space.features, space.popularity, starts, inner, topics=problem.topics)
+        policy = _Recorder(meta.scaled(space).features, space.popularity, starts, inner, topics=problem.topics)
         env = BatchEnv(population, torch.from_numpy(members), horizon=steps, seed=config.seed)
         play(env, policy, steps, generator(config.seed, "kl", fold))
         readings.extend(policy.readings)

@@ -80,7 +80,8 @@ class Lineup:
 
     @cached_property
     def _makers(self) -> dict[str, Maker]:
-        problem, space, topics = self.problem, self.problem.space, self.problem.topics
+        problem, topics = self.problem, self.problem.topics
+        space = self.meta.scaled(problem.space)
         inner = self.meta.inner_params(self.config.inner)
         scratch_inner = self.config.inner.model_copy(update={"fatigue": _NO_FATIGUE})
         makers: dict[str, Maker] = {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from metarl_rec.inner_params import InnerParams
+from metarl_rec.tasks import TaskSpace
 
 __all__ = ["InnerTensors", "MetaParams"]
 
@@ -70,6 +73,8 @@ class MetaParams:
         log_policy_coef: [].
         log_entropy_coef: [].
         log_forgetting: []; not learned where the configured forgetting is zero.
+        log_scale: [D], features are multiplied by exp(.), a diagonal preconditioner of the fast weights; not learned
+            where its rate is zero.
         raw_fatigue: [M], fatigue = .1 softplus(.); not learned where the configured fatigue is zero throughout.
     """
 
@@ -80,6 +85,7 @@ class MetaParams:
     log_policy_coef: Tensor
     log_entropy_coef: Tensor
     log_forgetting: Tensor
+    log_scale: Tensor
     raw_fatigue: Tensor
 
     @classmethod
@@ -96,6 +102,7 @@ class MetaParams:
             log_policy_coef=torch.tensor(math.log(max(inner.policy_coef, 1e-12)), dtype=dtype),
             log_entropy_coef=torch.tensor(math.log(max(inner.entropy_coef, 1e-12)), dtype=dtype),
             log_forgetting=torch.tensor(math.log(max(inner.forgetting, 1e-12)), dtype=dtype),
+            log_scale=torch.zeros(dim, dtype=dtype),
             raw_fatigue=torch.tensor(
                 [math.log(math.expm1(max(h, 1e-6) / _FATIGUE_SCALE)) for h in inner.fatigue], dtype=dtype
             ),
@@ -104,6 +111,11 @@ class MetaParams:
     def tensors(self) -> dict[str, Tensor]:
         """Returns the fields by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def scaled(self, space: TaskSpace) -> TaskSpace:
+        """Returns the task space with preconditioned features."""
+        scale = np.exp(self.log_scale.numpy().astype(np.float32))
+        return dataclasses.replace(space, features=space.features * scale)
 
     def fatigue(self, base: InnerParams) -> Tensor:
         """Returns h [M] >= 0; zeros where `base` has none."""

@@ -18,7 +18,7 @@ from metarl_rec.meta_params import MetaParams
 
 __all__ = ["Algorithm", "TaskBatch", "maml_gradient", "outer_loss", "reptile_update", "starts"]
 
-Algorithm = Literal["maml", "fomaml", "reptile"]
+Algorithm = Literal["maml", "fomaml", "reptile", "joint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,11 @@ def maml_gradient(
     batch: TaskBatch,
     base: InnerParams,
     *,
-    order: Order,
+    order: Order | None,
     temperature: float = 0.05,
     value_coef: float = 4.0,
     bound: Tensor | None = None,
+    learn_scale: bool = False,
 ) -> tuple[float, dict[str, Tensor]]:
     """Returns the mean query loss after adaptation and its gradient by the name of every meta-parameter.
 
@@ -112,14 +113,19 @@ def maml_gradient(
         meta: where to differentiate.
         batch: tasks; their data, roll-outs included, count as given.
         base: inner settings that are not learned.
-        order: "second" is MAML, "first" FOMAML.
+        order: "second" is MAML, "first" FOMAML; None judges the initialization as it is, which is joint training.
         temperature: see `outer_loss`.
         value_coef: see `outer_loss`.
         bound: [N], fixes the step-size bound, as a finite-difference check needs.
+        learn_scale: whether the features' scale gets a gradient; it costs a third more time.
     """
     leaves = {name: tensor.detach().requires_grad_() for name, tensor in meta.tensors().items()}
     learner = MetaParams(**leaves)
-    weights = adapt(starts(learner, batch.shift), batch.support, learner.inner(base), order=order, bound=bound)
+    scale = (learner.log_scale if learn_scale else meta.log_scale.detach()).exp()
+    batch = replace(batch, support=replace(batch.support, features=batch.support.features * scale))
+    weights = starts(learner, batch.shift)
+    if order is not None:
+        weights = adapt(weights, batch.support, learner.inner(base), order=order, bound=bound)
     loss = outer_loss(weights, batch, temperature, value_coef, learner.fatigue(base)).mean()
     gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
     named = zip(leaves, gradients, strict=True)
@@ -137,5 +143,6 @@ def reptile_update(meta: MetaParams, batch: TaskBatch, base: InnerParams, rate: 
     """
     with torch.no_grad():
         begin = starts(meta, batch.shift)
-        moved = adapt(begin, batch.support, meta.inner(base), order="first")
+        support = replace(batch.support, features=batch.support.features * meta.log_scale.exp())
+        moved = adapt(begin, support, meta.inner(base), order="first")
         return replace(meta, initialization=meta.initialization + rate * (moved - begin).mean(dim=0))

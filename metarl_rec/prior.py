@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from metarl_rec.errors import DataError
 
-__all__ = ["ItemPrior", "LinearEncoder", "fit_linear_encoder", "fit_prior", "user_estimates", "with_item_attributes"]
+__all__ = [
+    "ItemPrior",
+    "LinearEncoder",
+    "fit_linear_encoder",
+    "fit_prior",
+    "flattened",
+    "user_estimates",
+    "with_item_attributes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,19 @@ def fit_prior(
     directions = _with_fixed_signs(basis @ vectors[:, order])
     features = directions * np.sqrt(spectrum - shrinkage)
     return ItemPrior(popularity.astype(np.float32), features.astype(np.float32), spectrum)
+
+
+def flattened(prior: ItemPrior, embedding: NDArray[Any]) -> ItemPrior:
+    """Returns as many directions of the embedding [n, E], its first ones, all with the same variance.
+
+    The total variance stays the prior's; how it lies is forgotten. What is left is an embedding without a user model.
+    """
+    width = min(prior.features.shape[1], embedding.shape[1])
+    rows = embedding[:, :width].astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=0)
+    total = float(np.square(prior.features, dtype=np.float64).sum())
+    features = rows / np.where(lengths > 0, lengths, 1.0) * np.sqrt(total / width)
+    return ItemPrior(prior.popularity, features.astype(np.float32), np.square(features).sum(axis=0))
 
 
 def with_item_attributes(prior: ItemPrior, item_vectors: NDArray[Any], scale: float) -> ItemPrior:

@@ -49,7 +49,11 @@ def task_batch(populations: TrainingPopulations, meta: MetaParams, iteration: in
     population, users, shift, space = populations.of(iteration)
     starts = (meta.initialization + meta.attribute_gain * torch.from_numpy(shift)).numpy()
     policy = AdaptedPolicy(
-        space.features, space.popularity, starts, meta.inner_params(rollout_params(config)), topics=problem.topics
+        meta.scaled(space).features,
+        space.popularity,
+        starts,
+        meta.inner_params(rollout_params(config)),
+        topics=problem.topics,
     )
     env = populations.env(population, users, seed=config.seed + iteration if session else config.seed)
     # Judging a session's step needs the action taken there; a bandit can be judged after its last step, too.

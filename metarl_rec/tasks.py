@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from metarl_rec.prior import LinearEncoder, fit_linear_encoder, fit_prior, user_estimates, with_item_attributes
+from metarl_rec.prior import (
+    LinearEncoder,
+    fit_linear_encoder,
+    fit_prior,
+    flattened,
+    user_estimates,
+    with_item_attributes,
+)
 
 __all__ = ["PriorConfig", "TaskSpace", "cross_fitted_spaces", "fit_task_space"]
 
@@ -23,6 +30,8 @@ class PriorConfig(BaseModel):
         noise: residual variance of a reward around v, used for the users' estimates.
         user_ridge: ridge of the map from user attributes to w0.
         item_ridge: ridge of the map from item attributes to features and popularity.
+        features: fitted (whitened by the empirical-Bayes prior) or flat (the embedding's directions with one common
+            scale, as if nothing were known about users; the geometry is left to meta-training).
         item_attribute_scale: standard deviation, in units of reward, of a user's taste for what an item is (its
             attributes), beside what the users before them liked together; 0 leaves attributes out.
         attribute_gain: g in w0(u) = g B'z_u, before meta-training.
@@ -30,6 +39,7 @@ class PriorConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    features: Literal["fitted", "flat"] = "fitted"
     shrinkage: float = Field(default=0.3, ge=0)
     max_rank: int = Field(default=64, ge=1, le=512)
     noise: float = Field(default=0.2, gt=0)
@@ -83,7 +93,9 @@ def fit_task_space(
     """
     table = rewards[users]
     prior = fit_prior(table, embedding, shrinkage=config.shrinkage, max_rank=config.max_rank)
-    if config.item_attribute_scale > 0:
+    if config.features == "flat":
+        prior = flattened(prior, embedding)
+    elif config.item_attribute_scale > 0:
         prior = with_item_attributes(prior, item_vectors, config.item_attribute_scale)
     estimates = user_estimates(table, prior, config.noise)
     encoder = fit_linear_encoder(user_vectors[users], estimates, config.user_ridge)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metarl_rec.config import RunConfig
+from metarl_rec.inner_loop import Order
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.outer_loop import maml_gradient, reptile_update
 from metarl_rec.populations import TrainingPopulations
@@ -20,6 +21,8 @@ from metarl_rec.problem import Problem
 from metarl_rec.task_batches import rollout_params, task_batch
 from metarl_rec.training_state import TrainingState, load_state, save_state
 from metarl_rec.validate import Validation, validate
+
+_ORDERS: dict[str, Order | None] = {"maml": "second", "fomaml": "first", "joint": None}
 
 __all__ = ["Progress", "TrainResult", "meta_train"]
 
@@ -53,11 +56,13 @@ class TrainResult:
         start: the validation of the empirical-Bayes start.
         history: (iteration, before, after) of every validation, in order.
         best_iteration: updates behind `meta`; 0 is the start.
+        last: the meta-parameters after the last update, whatever they validated at.
     """
 
     meta: MetaParams
     best: Validation
     start: Validation
+    last: MetaParams
     history: list[tuple[int, float, float]] = field(default_factory=list)
     best_iteration: int = 0
 
@@ -103,7 +108,7 @@ def meta_train(
                 save_state(state, state_dir, config, problem)
         if on_progress is not None:
             on_progress(Progress(state.iteration, settings.iterations, loss, state.latest, state.best))
-    return TrainResult(state.best_meta, state.best, state.start, state.history, state.best_iteration)
+    return TrainResult(state.best_meta, state.best, state.start, state.meta, state.history, state.best_iteration)
 
 
 def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[TrainingState, float]:
@@ -120,13 +125,15 @@ def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[Tra
         state.meta,
         batch,
         base,
-        order="second" if settings.algorithm == "maml" else "first",
+        order=_ORDERS[settings.algorithm],
         temperature=settings.outer_temperature,
         value_coef=settings.outer_value_coef,
+        learn_scale=settings.scale_rate > 0,
     )
     decay = 0.55 + 0.45 * math.cos(math.pi * done)
     rates = dict.fromkeys(gradients, settings.learning_rate * decay)
     rates["initialization"] = settings.initialization_rate * decay
+    rates["log_scale"] = settings.scale_rate * decay
     rates["raw_fatigue"] = settings.fatigue_rate * decay
     tensors, adam = state.adam.update(state.meta.tensors(), gradients, rates)
     return replace(state, meta=MetaParams(**tensors), adam=adam, iteration=state.iteration + 1), loss

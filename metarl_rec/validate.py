@@ -32,7 +32,7 @@ class Validation:
 def validate(populations: TrainingPopulations, meta: MetaParams) -> Validation:
     """Returns the rewards of validation users in the training's world, the same draws for every `meta`."""
     problem, config = populations.problem, populations.config
-    settings, space = config.train, problem.space
+    settings, space = config.train, meta.scaled(problem.space)
     population, users, shift = populations.for_validation()
     starts = meta.initialization.numpy() + np.float32(meta.attribute_gain) * shift
     inner = meta.inner_params(config.inner)

@@ -71,7 +71,7 @@ class MeLU(nn.Module):
         fast = self.decision(len(user))
         if detach:
             fast = tuple(part.detach() for part in fast)  # type: ignore[assignment]
-        weight = known.float() / known.float().sum(dim=1, keepdim=True).clamp_min(1.0)
+        weight = known.double() / known.double().sum(dim=1, keepdim=True).clamp_min(1.0)
         for _ in range(_LOCAL_STEPS):
             leaves = [part.detach().requires_grad_() for part in fast]
             with torch.enable_grad():
@@ -120,9 +120,10 @@ def train_melu(
     draw = generator(seed, "MeLU")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(draw.integers(2**31)))
-        net = MeLU(user_vectors.shape[1], item_vectors.shape[1])
+        # Double precision: sums in single precision differ with the arrays' place in memory, and training amplifies it.
+        net = MeLU(user_vectors.shape[1], item_vectors.shape[1]).double()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
-    people, things = torch.from_numpy(user_vectors), torch.from_numpy(item_vectors)
+    people, things = torch.from_numpy(user_vectors).double(), torch.from_numpy(item_vectors).double()
     for _ in range(iterations):
         chosen = draw.choice(users, min(batch, len(users)), replace=False)
         support, query = (_sample(rewards, chosen, size, draw) for _ in range(2))
@@ -143,7 +144,7 @@ def _sample(rewards: NDArray[np.uint8], users: NDArray[np.int64], size: int, dra
         liked = np.flatnonzero(rewards[user])
         items[row, : size // 2] = draw.choice(liked, size // 2) if len(liked) else draw.integers(rewards.shape[1])
         items[row, size // 2 :] = draw.integers(rewards.shape[1], size=size - size // 2)
-    return _Sample(torch.from_numpy(items), torch.from_numpy(rewards[users[:, None], items].astype(np.float32)))
+    return _Sample(torch.from_numpy(items), torch.from_numpy(rewards[users[:, None], items].astype(np.float64)))
 
 
 class MeLUPolicy:
@@ -158,13 +159,15 @@ class MeLUPolicy:
     def __init__(self, net: MeLU, user_vectors: NDArray[np.float32], item_vectors: NDArray[np.float32]) -> None:
         self._net = net
         with torch.no_grad():
-            self._user, self._item = net.embed(torch.from_numpy(user_vectors), torch.from_numpy(item_vectors))
+            self._user, self._item = net.embed(
+                torch.from_numpy(user_vectors).double(), torch.from_numpy(item_vectors).double()
+            )
 
     def begin(self, rng: np.random.Generator) -> None:
         """Forgets every history."""
         users = len(self._user)
         self._rng = rng
-        self._shown, self._rewards = np.zeros((users, 0), np.int64), np.zeros((users, 0), np.float32)
+        self._shown, self._rewards = np.zeros((users, 0), np.int64), np.zeros((users, 0), np.float64)
         self._known = np.zeros((users, 0), np.bool_)
         self._fast = self._net.adapt(self._user, self._history(), *self._answers(), detach=True)
 
@@ -172,10 +175,10 @@ class MeLUPolicy:
         """Takes the best predictions."""
         with torch.no_grad():
             values = self._net.decide(self._fast, self._user, self._item.unsqueeze(0))
-        decision = choose(functional.hardtanh(values, -1e6, 1e6).numpy(), view, None, self._rng)
+        decision = choose(functional.hardtanh(values, -1e6, 1e6).float().numpy(), view, None, self._rng)
         blank: NDArray[Any] = np.zeros(decision.items.shape)
         self._shown = np.hstack([self._shown, decision.items.astype(np.int64)])
-        self._rewards = np.hstack([self._rewards, blank.astype(np.float32)])
+        self._rewards = np.hstack([self._rewards, blank.astype(np.float64)])
         self._known = np.hstack([self._known, blank.astype(np.bool_)])
         return decision
 

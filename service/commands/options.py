@@ -57,8 +57,11 @@ Set = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Decides the split of users and every draw. [default: 0]")]
 Algorithm = Annotated[
-    Literal["maml", "fomaml", "reptile"] | None,
-    typer.Option(help="Outer loop: exact second order, first order, or Reptile. [default: train.algorithm, maml]"),
+    Literal["maml", "fomaml", "reptile", "joint"] | None,
+    typer.Option(
+        help="Outer loop: exact second order, first order, Reptile, or joint training without an inner loop. "
+        "[default: train.algorithm, maml]"
+    ),
 ]
 EmbeddingModel = Annotated[
     str | None,

@@ -11,7 +11,7 @@ import torch
 from metarl_rec.inner_loop import SupportBatch, adapt, curvature_bound, inner_loss
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.outer_loop import SessionBatch, TaskBatch, maml_gradient, reptile_update, starts
+from metarl_rec.outer_loop import SessionBatch, TaskBatch, maml_gradient, outer_loss, reptile_update, starts
 from metarl_rec.support import shown_support
 
 N_ITEMS, DIM, STEPS = 30, 4, 8
@@ -67,12 +67,12 @@ def test_maml_gradient_equals_finite_differences_in_float64(seed: int, session: 
     batch, meta = make_tasks(seed), make_meta(base)
     batch = in_sessions(batch) if session else batch
     bound = fixed_bound(batch, meta, base)
-    _, exact = maml_gradient(meta, batch, base, order="second", bound=bound)
+    _, exact = maml_gradient(meta, batch, base, order="second", bound=bound, learn_scale=True)
 
     def loss_at(name: str, index: int, delta: float) -> float:
         tensors = {key: tensor.clone() for key, tensor in meta.tensors().items()}
         tensors[name].view(-1)[index] += delta
-        return maml_gradient(MetaParams(**tensors), batch, base, order="second", bound=bound)[0]
+        return maml_gradient(MetaParams(**tensors), batch, base, order="second", bound=bound, learn_scale=True)[0]
 
     h = 1e-6
     found, expected = [], []
@@ -84,6 +84,16 @@ def test_maml_gradient_equals_finite_differences_in_float64(seed: int, session: 
     error = np.linalg.norm(np.subtract(found, expected)) / np.linalg.norm(expected)
     assert error <= 1e-5
     assert all(abs(value) > 0 for value in expected)
+
+
+def test_joint_gradient_judges_the_initialization_and_leaves_the_inner_loop_alone() -> None:
+    base = InnerParams(policy_coef=0.02, entropy_coef=0.01, temperature=0.5)
+    batch, meta = make_tasks(3), make_meta(base)
+    loss, gradient = maml_gradient(meta, batch, base, order=None)
+    assert loss == pytest.approx(float(outer_loss(starts(meta, batch.shift), batch, 0.05, 4.0).mean()))
+    assert gradient["initialization"].any()
+    for name in ("step_logits", "value_weight", "log_policy_coef", "log_scale"):
+        assert not gradient[name].any()
 
 
 def test_fomaml_gradient_differs_when_the_inner_step_is_large_and_agrees_when_it_is_tiny() -> None:

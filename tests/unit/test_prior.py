@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from metarl_rec.errors import DataError
-from metarl_rec.prior import ItemPrior, fit_linear_encoder, fit_prior, user_estimates, with_item_attributes
+from metarl_rec.prior import (
+    ItemPrior,
+    fit_linear_encoder,
+    fit_prior,
+    flattened,
+    user_estimates,
+    with_item_attributes,
+)
 
 
 def _table(users: int = 60, items: int = 40, seed: int = 0) -> np.ndarray:
@@ -149,3 +156,13 @@ def test_with_item_attributes_items_without_any_share_a_constant() -> None:
     np.testing.assert_allclose(
         both.features @ both.features.T - prior.features @ prior.features.T, np.full((6, 6), 0.09), atol=1e-5
     )
+
+
+def test_flattened_directions_share_the_prior_variance_equally() -> None:
+    table = (np.random.default_rng(0).random((200, 12)) < 0.4).astype(np.uint8)
+    embedding = np.linalg.svd(table - table.mean(axis=0), full_matrices=False)[2].T * np.arange(1, 13)
+    prior = fit_prior(table, embedding, shrinkage=0.2)
+    flat = flattened(prior, embedding)
+    width = prior.features.shape[1]
+    assert flat.features.shape == (12, width)
+    np.testing.assert_allclose(flat.spectrum, np.full(width, (prior.features**2).sum() / width), rtol=1e-5)
