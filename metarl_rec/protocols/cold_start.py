@@ -24,7 +24,7 @@ from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train
 from metarl_rec.workspace import Workspace
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "episodes_of", "hits", "report", "run"]
 
 GREEDY, UNADAPTED, UNADAPTED_GREEDY = "adapted, greedy", "meta-policy", "meta-policy, greedy"
 TUNED, PLAIN, CAUTIOUS = "HB linear, greedy", "HB linear, SVD 10", "adapted, cautious"
@@ -160,15 +160,15 @@ def _at(comparison: Comparison, horizon: int = 40) -> str:
 
 def _verdict(episodes: Episodes, versus: dict[str, dict[str, Comparison]]) -> list[str]:
     out = []
-    hits = {row.policy: row for row in summarize(episodes)}
-    best = max((name for name in hits if name != "oracle"), key=lambda name: hits[name].hits[40])
-    out.append(f"Most hits at 40: {best}, {hits[best].hits[40]:.2f} ± {hits[best].standard_errors[40]:.2f}.")
+    means = hits(episodes)
+    best = max((name for name in means if name != "oracle"), key=lambda name: means[name])
+    out.append(f"Most hits at 40: {best}, {means[best]:.2f}.")
     for policy, rows in versus.items():
         beaten = [o for o, c in rows.items() if o != "oracle" and c.difference[40] > 2 * c.standard_errors[40]]
         lost = [o for o, c in rows.items() if o != "oracle" and c.difference[40] < -2 * c.standard_errors[40]]
         level = [o for o in rows if o not in beaten and o not in lost and o != "oracle"]
         out.append(
-            f"{policy} ({hits[policy].hits[40]:.2f}) beats by more than two standard errors: "
+            f"{policy} ({means[policy]:.2f}) beats by more than two standard errors: "
             f"{', '.join(beaten) or 'none'}; level with: {', '.join(level) or 'none'}; "
             f"loses to: {', '.join(lost) or 'none'}."
         )
@@ -184,15 +184,15 @@ def _verdict(episodes: Episodes, versus: dict[str, dict[str, Comparison]]) -> li
 
 def _bars(episodes: Episodes, versus: dict[str, dict[str, Comparison]], name: str, settings: Settings) -> list[Bar]:
     bars: list[Bar] = []
-    hits = {row.policy: row.hits[40] for row in summarize(episodes)}
+    means = hits(episodes)
     greedy, sampled = versus.get(GREEDY, {}), versus.get(ADAPTED, {})
-    if name in PRINTED and settings.run.min_positives == 50 and GREEDY in hits:
+    if name in PRINTED and settings.run.min_positives == 50 and GREEDY in means:
         bars.append(
             Bar(
                 "adapted, greedy: hits at 40",
                 f">= {PRINTED[name]}",
-                f"{hits[GREEDY]:.2f}",
-                hits[GREEDY] >= PRINTED[name],
+                f"{means[GREEDY]:.2f}",
+                means[GREEDY] >= PRINTED[name],
             )
         )
     if PLAIN in greedy:
@@ -228,12 +228,19 @@ def _above(name: str, comparison: Comparison, horizon: int = 40) -> Bar:
     return Bar(name, "by more than 2 paired standard errors", _at(comparison, horizon), reached)
 
 
+def hits(episodes: Episodes, horizon: int = 40) -> dict[str, float]:
+    """Returns each policy's mean hits over all episodes, which is how published tables average."""
+    return {
+        name: float(rewards[:, :horizon].sum(axis=1, dtype=np.float64).mean())
+        for name, rewards in episodes.rewards.items()
+    }
+
+
 def _hits(episodes: Episodes) -> Table:
-    rows = [
-        (row.policy, *(f"{row.hits[h]:.2f} ± {row.standard_errors[h]:.2f}" for h in HORIZONS))
-        for row in summarize(episodes)
-    ]
-    title = "Hits by interaction count: mean ± standard error over people"
+    errors = {row.policy: row.standard_errors for row in summarize(episodes)}
+    means = {h: hits(episodes, h) for h in HORIZONS}
+    rows = [(name, *(f"{means[h][name]:.2f} ± {errors[name][h]:.2f}" for h in HORIZONS)) for name in episodes.rewards]
+    title = "Hits by interaction count: mean over episodes ± standard error over people"
     return Table(title, ("policy", *(f"@{h}" for h in HORIZONS)), rows, strong=(ADAPTED, GREEDY))
 
 

@@ -1,12 +1,18 @@
-"""Draws, measures, and what the prior recovers."""
+"""Draws, measures, what the prior recovers, and that nothing is learned from those who are tested."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from metarl_rec.atomic import bundled_ml_100k
+from metarl_rec.protocols import metarec
 from metarl_rec.ratings.adapting import adapt
-from metarl_rec.ratings.draws import Task, split_parts
+from metarl_rec.ratings.draws import Task, draw_task, eligible_users, split_parts
 from metarl_rec.ratings.measures import at_five, relevance
-from metarl_rec.ratings.prior import fit_prior, posterior_mean
+from metarl_rec.ratings.prior import fit_prior, posterior_mean, shrunk_item_mean
+from metarl_rec.workspace import Workspace
 
 
 def test_split_parts_of_ten_users_are_pinned() -> None:
@@ -39,3 +45,35 @@ def test_fit_prior_planted_taste_is_recovered_and_steps_reach_the_posterior() ->
     assert prior.features @ adapt(prior, task.items, task.ratings, moment) == pytest.approx(
         prior.features @ exact, abs=0.15
     )
+
+
+def test_draw_task_of_ml_100k_is_pinned() -> None:
+    dataset = bundled_ml_100k()
+    users = eligible_users(dataset)
+    assert len(users) == 582
+    task = draw_task(dataset, int(users[0]), 0)
+    assert [dataset.item_ids[item] for item in task.query_items[:3]] == ["297", "316", "282"]
+    assert len(task.query_items) == 10
+    assert not set(task.items) & set(task.query_items)
+
+
+def test_run_tested_users_ratings_change_no_mean_and_no_prior() -> None:
+    dataset = bundled_ml_100k()
+    train, _, test = split_parts(eligible_users(dataset), 0)
+    changed = replace(dataset, rating=np.where(np.isin(dataset.user_index, test), 6 - dataset.rating, dataset.rating))
+    side = np.zeros((len(dataset.item_ids), 1))
+    fitted = []
+    for each in (dataset, changed):
+        tasks = [draw_task(each, int(user), 0) for user in train]
+        prior = fit_prior(tasks, side, 1, 0.25, 10.0, rounds=1)
+        fitted.append((shrunk_item_mean(tasks, len(side), 3.0), prior.mean, prior.features))
+    for first, second in zip(*fitted, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_run_two_splits_counts_every_tested_user_and_is_repeatable(tmp_path: Path) -> None:
+    settings = metarec.Settings(splits=2)
+    first, second = (metarec.run(settings, Workspace(tmp_path), lambda *_: None) for _ in range(2))
+    assert first.raw == second.raw
+    assert len(first.raw["user"]) == sum(len(split_parts(eligible_users(bundled_ml_100k()), s)[2]) for s in range(2))
+    assert [table.rows[1][-1] for table in first.tables] == ["0 %", "0 %"], "nobody is harmed by the item mean itself"
