@@ -115,9 +115,9 @@ def _result(settings: Settings, records: list[tuple[int, int, NDArray[np.float64
             "Users with 13-100 ratings, 8:1:1; ten drawn ratings of each test user are ranked after adapting to "
             "the others. A user without positives counts 0 in the click setting. The prior is fitted on train "
             "users and chosen on validation users of the same split.",
-            "The item mean is the baseline of every paired figure. It is higher here than in an earlier computation on the "
-            "same draws (.5922/.6108/.8144 for ratings, .6854/.7472/.8645 for clicks); what differs was not found, so "
-            "levels are to be compared within this table, and published rows, on other draws, with care.",
+            "The item mean is the baseline of every paired figure. It is higher here than in an earlier computation on "
+            "the same draws (.5922/.6108/.8144 for ratings, .6854/.7472/.8645 for clicks); what differs was not found, "
+            "so levels are to be compared within this table, and published rows, on other draws, with care.",
             "The two candidate priors were named after a look at the validation users of splits 0-2, whom other splits "
             "test: two points, chosen between inside each split.",
         ],

@@ -1,0 +1,1 @@
+"""Bernoulli bandits: a meta-learned index over per-task fast weights, and the classic baselines, compiled."""

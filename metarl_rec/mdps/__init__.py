@@ -1,0 +1,1 @@
+"""Tabular Markov decision processes: a meta-learned planner over per-task estimates, and its baselines, compiled."""
