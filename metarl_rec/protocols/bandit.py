@@ -134,7 +134,7 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
             "tasks with the same answers: the j-th pull of an arm gives the same reward to all.",
             "Ours: a task's fast weights are one estimate an arm, moved by one gradient step on every reward; the arm "
             "of the greatest estimate plus bonus is pulled. Eight coefficients (the step size's prior count, the "
-            "initial estimate, the bonus as a function of an arm's count and of the pulls that are left) are meta-learned by "
+            "initial estimate, the bonus as a function of an arm's count and of the pulls left) are meta-learned by "
             "evolution strategies, anew in each cell, on tasks that no test plays.",
             "Printed rows were measured on 1,000 tasks by their authors. Ceilings: exact for n=10, else what any "
             "policy can earn, with a standard error. Gains over others are paired over tasks.",
