@@ -97,8 +97,8 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
             "the same MDPs, and the j-th use of an action in a state gives the same reward and next state to all.",
             "Ours: a task's fast weights are estimates of rewards and transitions, moved by one gradient step on each "
             "transition; before every action the rest of the episode is planned on them with a bonus for what was "
-            "tried little. Eight coefficients (prior counts, the bonus as a function of counts and of the steps left in "
-            "the trial) are meta-learned by evolution strategies on other MDPs.",
+            "tried little. Eight coefficients (prior counts, the bonus as a function of counts and of the steps left "
+            "in the trial) are meta-learned by evolution strategies on other MDPs.",
             "Published rows were measured on 1,000 tasks by their authors. PSRL run here knows the true prior.",
         ],
         verdict=verdict,
