@@ -16,6 +16,7 @@ __all__ = ["PROTOCOLS", "run_protocol"]
 PROTOCOLS = {
     "cold-start": "metarl_rec.protocols.cold_start",
     "drift": "metarl_rec.protocols.drift",
+    "ablation": "metarl_rec.protocols.ablation",
     "bandit": "metarl_rec.protocols.bandit",
     "mdp": "metarl_rec.protocols.mdp",
     "sine": "metarl_rec.protocols.sine",

@@ -176,7 +176,7 @@ def tune(
 
 def evaluate(
     protocol: Annotated[
-        Literal["cold-start", "drift", "metarec", "bandit", "mdp", "sine"] | None,
+        Literal["cold-start", "drift", "ablation", "metarec", "bandit", "mdp", "sine"] | None,
         typer.Option(help="Train and judge anew on a protocol's own data and tasks; without it, judge the checkpoint."),
     ] = None,
     workdir: Workdir = DEFAULT_WORKDIR,
@@ -189,8 +189,9 @@ def evaluate(
     Without --protocol the stored checkpoint plays its split's held-out users: table, JSON with raw results, a curve.
 
     cold-start: the full catalogue over 20 splits of the work directory's users, all baselines, each split trained anew;
-    splits that were played before are kept. metarec: RecBole-MetaRec's ranking protocol. bandit, mdp: the task
-    distributions of RL^2. sine: few-shot regression. Each writes report.html, report.json (raw results) and curves.png.
+    splits that were played before are kept. drift: worlds that move. ablation: one part changed at a time. metarec:
+    RecBole-MetaRec's ranking protocol. bandit, mdp: the task distributions of RL^2. sine: few-shot regression. Each
+    writes report.html, report.json (raw results) and curves.png.
     """
     with friendly_errors(debug, "stopped; the same command goes on where parts were finished"):
         from metarl_rec import pipeline
@@ -214,6 +215,8 @@ def _protocol(workspace: Workspace, name: str, assignments: list[str], seed: int
     from metarl_rec.protocols.terminal import bars_table, shown
     from metarl_rec.protocols.writing import write_report
 
+    # Before the run: a commit made while it goes on is not what ran.
+    where = machine()
     with bar(name, 1) as progress:
         result = run_protocol(
             name, workspace, assignments, seed, lambda note, done, total: progress.show(done, total, note=note)
@@ -224,7 +227,7 @@ def _protocol(workspace: Workspace, name: str, assignments: list[str], seed: int
         console.print(bars_table(result.bars))
     for sentence in result.verdict:
         console.print(f"- {sentence}")
-    page = write_report(result, workspace.evaluation / name, machine())
+    page = write_report(result, workspace.evaluation / name, where)
     console.print(f"report: {page}", soft_wrap=True)
 
 

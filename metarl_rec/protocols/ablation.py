@@ -1,0 +1,227 @@
+"""What each part is worth: one thing changed at a time, on the same held-out people, paired with the default.
+
+Outer loops are compared without the gate: what is played are the parameters after the last update, whether or not they
+validated better than the start. The other arms leave meta-training out, so that nothing but the named part differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from metarl_rec import dataset_store
+from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.config import RunConfig, assigned, validated
+from metarl_rec.kernels import policy_kl
+from metarl_rec.meta_params import MetaParams
+from metarl_rec.preparing import prepared, split_embedding
+from metarl_rec.problem import Problem, build_problem
+from metarl_rec.protocol import STEPS
+from metarl_rec.protocols.result import ProtocolResult, Table, Watch, mean_and_error
+from metarl_rec.rollout import play
+from metarl_rec.seeding import generator
+from metarl_rec.threads import share_cores
+from metarl_rec.train import meta_train
+from metarl_rec.workspace import Workspace
+from simulator.env import BatchEnv
+from simulator.population import LoggedUsers
+
+__all__ = ["ARMS", "Arm", "Settings", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One change.
+
+    Attributes:
+        name: what is changed.
+        group: table that it stands in.
+        changes: settings, as `--set` takes them.
+        trained: whether the outer loop runs.
+        greedy: whether the best items are shown instead of sampled ones.
+    """
+
+    name: str
+    group: str
+    changes: tuple[str, ...] = ()
+    trained: bool = False
+    greedy: bool = False
+
+
+_PRIOR, _FLAT, _PARTS = "outer loops, from the prior", "outer loops, from flat features", "parts of the adaptation"
+_FROM_FLAT = ("prior.features=flat", "train.scale_rate=0.05")
+DEFAULT = "empirical-Bayes start"
+ARMS = (
+    Arm(DEFAULT, _PRIOR),
+    *(Arm(each, _PRIOR, (f"train.algorithm={each}",), trained=True) for each in ("maml", "fomaml", "reptile", "joint")),
+    Arm("flat start", _FLAT, _FROM_FLAT),
+    *(
+        Arm(f"{each}, flat", _FLAT, (*_FROM_FLAT, f"train.algorithm={each}"), trained=True)
+        for each in ("maml", "fomaml", "reptile", "joint")
+    ),
+    Arm("greedy instead of sampled", _PARTS, greedy=True),
+    Arm("value term only", _PARTS, ("inner.policy_coef=0",)),
+    Arm("policy-gradient term x 10", _PARTS, ("inner.policy_coef=0.001",)),
+    Arm("policy-gradient term x 100", _PARTS, ("inner.policy_coef=0.01",)),
+    Arm("entropy bonus .0001", _PARTS, ("inner.entropy_coef=0.0001",)),
+    Arm("one epoch", _PARTS, ("inner.step_sizes=[1.5]",)),
+    Arm("two epochs", _PARTS, ("inner.step_sizes=[1.5,1.5]",)),
+    Arm("ten epochs", _PARTS, (f"inner.step_sizes={[1.5] * 10}",)),
+    Arm("temperature .02", _PARTS, ("inner.temperature=0.02",)),
+    Arm("caution 2", _PARTS, ("inner.caution=2",)),
+    Arm("forgetting .02", _PARTS, ("inner.forgetting=0.02",)),
+    Arm("no user attributes", _PARTS, ("prior.attribute_gain=0",)),
+    Arm("no item attributes", _PARTS, ("prior.item_attribute_scale=0",)),
+    Arm("no attributes at all", _PARTS, ("prior.attribute_gain=0", "prior.item_attribute_scale=0")),
+    Arm("no soft threshold", _PARTS, ("prior.shrinkage=0",)),
+    Arm("rank 10", _PARTS, ("prior.max_rank=10",)),
+)
+
+
+class Settings(BaseModel):
+    """The protocol's settings.
+
+    Attributes:
+        splits: splits 0 .. splits - 1.
+        iterations: outer updates of the arms that are meta-trained.
+        arms: names of arms to play; all when empty. The default is always played.
+        run: settings that every arm changes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    splits: int = Field(default=20, ge=1, le=1000)
+    iterations: int = Field(default=60, ge=1, le=10_000)
+    arms: tuple[str, ...] = ()
+    run: RunConfig = RunConfig()
+
+
+def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
+    """Returns the report; splits that were played before with the same settings are read again."""
+    share_cores()
+    arms = [arm for arm in ARMS if not settings.arms or arm.name in (DEFAULT, *settings.arms)]
+    parts = workspace.evaluation / "ablation" / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    data = dataset_store.load(workspace.dataset)
+    played: list[dict[str, Any]] = []
+    total = settings.splits * len(arms)
+    for split in range(settings.splits):
+        for arm in arms:
+            watch(f"split {split}: {arm.name}", len(played), total)
+            played.append(_part(settings, workspace, parts, data.digest, arm, split))
+    watch("report", total, total)
+    return report(settings, data.name, arms, played)
+
+
+def config_of(settings: Settings, arm: Arm, split: int) -> RunConfig:
+    """Returns an arm's settings."""
+    raw = assigned(settings.run.model_dump(mode="json"), arm.changes)
+    raw["seed"] = split
+    raw["train"]["iterations"] = raw["train"]["evaluate_every"] = settings.iterations
+    raw["train"]["validation_repeats"] = 1
+    return validated(RunConfig, raw, "metarl-rec evaluate --help")
+
+
+def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, arm: Arm, split: int) -> dict[str, Any]:
+    config = config_of(settings, arm, split)
+    asked = json.dumps([digest, config.model_dump(mode="json"), arm.trained, arm.greedy])
+    path = parts / f"{split}-{hashlib.sha256(asked.encode()).hexdigest()[:20]}.json"
+    if not path.exists():
+        dataset, users = prepared(workspace, config)
+        problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
+        dim = problem.space.features.shape[1]
+        meta = MetaParams.start(dim, config.inner, config.prior.attribute_gain)
+        if arm.trained:
+            meta = meta_train(problem, config).last
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(_played(problem, meta, config, arm)) + "\n", encoding="utf-8")
+        partial.replace(path)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {"split": split, "arm": arm.name, **found}
+
+
+def _played(problem: Problem, meta: MetaParams, config: RunConfig, arm: Arm) -> dict[str, Any]:
+    """Returns every test user's hits at 20 and 40, and what the last adaptation did."""
+    users, space = problem.split.test, meta.scaled(problem.space)
+    starts = space.starts(problem.user_vectors[users], meta.initialization.numpy(), float(meta.attribute_gain))
+    inner = meta.inner_params(config.inner)
+    policy = AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=arm.greedy, topics=problem.topics)
+    env = BatchEnv(
+        LoggedUsers(problem.rewards, problem.rated), torch.from_numpy(users), horizon=STEPS, seed=config.seed
+    )
+    rewards = play(env, policy, STEPS, generator(config.seed, "evaluate")).rewards[:, :, 0]
+    before, after = (space.popularity + weights @ space.features.T for weights in (starts, policy.weights))
+    if policy.history is None:
+        raise RuntimeError("a roll-out has at least one step")
+    rest = policy.history.candidates.copy()
+    np.put_along_axis(rest, policy.history.shown.astype(np.int64), False, axis=1)
+    return {
+        "users": [problem.dataset.user_ids[user] for user in users],
+        "hits20": rewards[:, :20].sum(axis=1).tolist(),
+        "hits40": rewards.sum(axis=1).tolist(),
+        "ratios": policy.stats[:, 0].tolist(),
+        "clipped": policy.stats[:, 1].tolist(),
+        "kl_nats": [
+            round(policy_kl(after[user], before[user], rest[user], inner.temperature), 4) for user in range(len(users))
+        ],
+        "inner": inner.model_dump(mode="json"),
+    }
+
+
+def report(settings: Settings, data: str, arms: list[Arm], played: list[dict[str, Any]]) -> ProtocolResult:
+    """Returns the report of what was played."""
+    of = {arm.name: [part for part in played if part["arm"] == arm.name] for arm in arms}
+    tables, verdict = [], []
+    for group in dict.fromkeys(arm.group for arm in arms):
+        rows = []
+        for arm in (arm for arm in arms if arm.group == group):
+            gap20, gap40 = (_paired(of[arm.name], of[DEFAULT], key) for key in ("hits20", "hits40"))
+            hits = float(np.concatenate([part["hits40"] for part in of[arm.name]]).mean())
+            ratios, clipped = (sum(sum(part[key]) for part in of[arm.name]) for key in ("ratios", "clipped"))
+            kl = float(np.concatenate([part["kl_nats"] for part in of[arm.name]]).mean())
+            share = f"{100 * clipped / ratios:.0f} %" if ratios else "no ratios"
+            shown = ("", "") if arm.name == DEFAULT else (_text(gap20), _text(gap40))
+            rows.append((arm.name, f"{hits:.2f}", *shown, share, f"{kl:.2f}"))
+            if abs(gap40[0]) > 2 * gap40[1] and arm.name != DEFAULT:
+                verdict.append(f"{arm.name}: {_text(gap40)} hits at 40 against the default, more than two errors.")
+        columns = ("change", "hits @40", "minus default @20", "@40", "ratios clipped", "KL to start, nats")
+        tables.append(Table(f"{group} ({settings.splits} splits)", columns, rows, strong=(DEFAULT,)))
+    return ProtocolResult(
+        protocol="ablation",
+        title=f"What each part is worth, cold start on {data}",
+        tested=[
+            f"The cold-start protocol's test users of splits 0 to {settings.splits - 1}, 40 steps, the same random "
+            "numbers for every arm. The default is the empirical-Bayes start with five epochs, sampled as served. "
+            "Differences are paired by person, standard errors over people.",
+            f"Outer loops: the parameters after {settings.iterations} updates, whatever they validated at. Flat "
+            "features: the embedding's directions with one common scale, which outer loops may change.",
+            "Ratios clipped: share of the ratios of the last adaptation (all epochs) that clip or bound silenced; "
+            "KL: of the adapted policy to the initialization after 40 steps.",
+        ],
+        verdict=verdict or ["No change differs from the default by more than two standard errors."],
+        tables=tables,
+        raw={"parts": played},
+        context={"settings": settings.model_dump(mode="json")},
+    )
+
+
+def _paired(arm: list[dict[str, Any]], base: list[dict[str, Any]], key: str) -> tuple[float, float]:
+    """Returns mean and standard error of the difference, a person's splits averaged first."""
+    gaps: dict[str, list[float]] = {}
+    for one, other in zip(arm, base, strict=True):
+        for user, mine, theirs in zip(one["users"], one[key], other[key], strict=True):
+            gaps.setdefault(user, []).append(mine - theirs)
+    values: NDArray[np.float64] = np.array([np.mean(each) for each in gaps.values()])
+    return mean_and_error(values)
+
+
+def _text(gap: tuple[float, float]) -> str:
+    return f"{gap[0]:+.2f} ± {gap[1]:.2f}"

@@ -1,0 +1,39 @@
+"""The ablation, small: every arm changes what it says, the default is compared with itself, parts are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metarl_rec import dataset_store
+from metarl_rec.protocols import ablation
+from metarl_rec.workspace import Workspace
+from tests.unit.synthetic import small_config, small_dataset
+
+
+@pytest.mark.parametrize("arm", ablation.ARMS, ids=lambda arm: arm.name)
+def test_config_of_every_arm_is_valid_and_is_the_arms_own(arm: ablation.Arm) -> None:
+    settings = ablation.Settings()
+    config, default = (ablation.config_of(settings, each, 1) for each in (arm, ablation.ARMS[0]))
+    assert config.seed == 1
+    same = config == default
+    # MAML is the default's outer loop, which the default does not run.
+    assert same == (not arm.changes or arm.name == "maml")
+
+
+def test_run_some_arms_reports_differences_to_the_default(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    dataset_store.save(small_dataset(), workspace.dataset)
+    names = ("maml", "joint, flat", "value term only", "greedy instead of sampled", "one epoch")
+    settings = ablation.Settings(splits=1, iterations=2, arms=names, run=small_config())
+    result = ablation.run(settings, workspace, lambda *_: None)
+    rows = {row[0]: row for table in result.tables for row in table.rows}
+    assert set(rows) == {ablation.DEFAULT, *names}
+    assert rows[ablation.DEFAULT][2:4] == ("", "")
+    assert rows["value term only"][4] == rows["greedy instead of sampled"][4] == "no ratios"
+    assert rows["maml"][4] != "no ratios"
+    assert float(rows["one epoch"][5]) < float(rows[ablation.DEFAULT][5]), "one epoch goes less far"
+    again = ablation.run(settings, workspace, lambda *_: None)
+    assert again.raw == result.raw
+    assert len(list((workspace.evaluation / "ablation" / "parts").iterdir())) == len(names) + 1
