@@ -111,9 +111,10 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
         rows.append(_row(name, cell, rewards))
         bars += _bars(name, cell, rewards[OURS])
         panels.append(Panel(name, "outer update", "reward on training tasks", [_curve(trained.curve)]))
-        gap = measured(rewards[OURS] - rewards[UCB], sign=True)
+        gap, meta = (measured(rewards[OURS] - rewards[other], sign=True) for other in (UCB, START_ROW))
         verdict.append(
-            f"{name}: {measured(rewards[OURS])}; above tuned UCB by {gap}, paired; ceiling {cell.ceiling[0]}."
+            f"{name}: {measured(rewards[OURS])}; {gap} above tuned UCB, {meta} above its own start, paired; "
+            f"ceiling {cell.ceiling[0]}."
         )
         raw[name] = {
             "coefficients": trained.coefficients.tolist(),
@@ -136,8 +137,10 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
             "of the greatest estimate plus bonus is pulled. Eight coefficients (the step size's prior count, the "
             "initial estimate, the bonus as a function of an arm's count and of the pulls left) are meta-learned by "
             "evolution strategies, anew in each cell, on tasks that no test plays.",
-            "Printed rows were measured on 1,000 tasks by their authors. Ceilings: exact for n=10, else what any "
-            "policy can earn, with a standard error. Gains over others are paired over tasks.",
+            "The start, Thompson sampling and the greedy policy all know that arms are uniform; what meta-training adds is "
+            "the gain over the start.",
+            "Printed rows were measured on 1,000 tasks by their authors. Ceilings: exact for n=10, else what any policy "
+            "can earn, with a standard error. Gains over others are paired over tasks.",
         ],
         verdict=verdict,
         bars=bars,
@@ -178,10 +181,17 @@ def _row(name: str, cell: _Cell, rewards: dict[str, NDArray[np.float64]]) -> tup
 def _bars(name: str, cell: _Cell, ours: NDArray[np.float64]) -> list[Bar]:
     mean, error = mean_and_error(ours)
     found = measured(ours, 3 if cell.pulls == 10 else 2)
+    exact = cell.ceiling[1] == 0
     top = cell.ceiling[0] + 3 * float(np.hypot(cell.ceiling[1], error))
     return [
         Bar(f"{name}", f">= {cell.bar:.4g}", found, mean >= cell.bar),
-        Bar(f"{name}, stretch", f">= {cell.stretch:.5g} (2 s.e.)", found, mean >= cell.stretch - 2 * error),
+        # At ten pulls the stretch is the exact ceiling, which half of all samples of the best policy fall short of.
+        Bar(
+            f"{name}, stretch",
+            f">= {cell.stretch:.5g}" + (" within 2 standard errors" if exact else ""),
+            found,
+            mean >= cell.stretch - (2 * error if exact else 0.0),
+        ),
         Bar(f"{name}, no bug", f"<= {top:.5g}, the ceiling and three standard errors", found, mean <= top),
     ]
 
