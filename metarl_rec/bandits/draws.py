@@ -9,8 +9,11 @@ from numba import njit
 
 __all__ = ["BERNOULLI", "POSTERIOR", "uniform"]
 
-BERNOULLI, POSTERIOR = 0, 1
-"""Kinds of draws, so that none is used for two purposes."""
+BERNOULLI = 0
+"""Kind of the draws that decide arms and answers."""
+
+POSTERIOR = 1
+"""Kind of the draws that seed a policy's own."""
 
 _STEPS = tuple(
     np.uint64(step) for step in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93)

@@ -13,7 +13,11 @@ from metarl_rec.bandits.draws import uniform
 
 __all__ = ["ACTIONS", "HORIZON", "STATES", "draw_mdp", "next_state", "normal", "plan"]
 
-STATES, ACTIONS, HORIZON = 10, 5, 10
+STATES = 10
+ACTIONS = 5
+HORIZON = 10
+"""Steps in an episode."""
+
 _TRANSITION, _MEAN, _NOISE, _NEXT = 2, 3, 4, 5
 _LEAST = 1e-12
 

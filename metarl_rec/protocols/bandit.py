@@ -137,10 +137,10 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
             "of the greatest estimate plus bonus is pulled. Eight coefficients (the step size's prior count, the "
             "initial estimate, the bonus as a function of an arm's count and of the pulls left) are meta-learned by "
             "evolution strategies, anew in each cell, on tasks that no test plays.",
-            "The start, Thompson sampling and the greedy policy all know that arms are uniform; what meta-training adds is "
-            "the gain over the start.",
-            "Printed rows were measured on 1,000 tasks by their authors. Ceilings: exact for n=10, else what any policy "
-            "can earn, with a standard error. Gains over others are paired over tasks.",
+            "The start, Thompson sampling and the greedy policy all know that arms are uniform; what meta-training "
+            "adds is the gain over the start.",
+            "Printed rows were measured on 1,000 tasks by their authors. Ceilings: exact for n=10, else what any "
+            "policy can earn, with a standard error. Gains over others are paired over tasks.",
         ],
         verdict=verdict,
         bars=bars,
