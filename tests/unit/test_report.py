@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from metarl_rec.errors import DataError
-from metarl_rec.protocol import POLICIES
+from metarl_rec.protocol import CORE_POLICIES
 from metarl_rec.report import comparison_table, hits_table, plot_curve, read_json, write_json
 from metarl_rec.statistics import Episodes, summarize
 
@@ -19,7 +19,7 @@ from metarl_rec.statistics import Episodes, summarize
 def some_episodes() -> Episodes:
     rng = np.random.default_rng(0)
     rewards = {
-        name: (rng.random((6, 40)) < 0.1 * (index + 1)).astype(np.float32) for index, name in enumerate(POLICIES)
+        name: (rng.random((6, 40)) < 0.1 * (index + 1)).astype(np.float32) for index, name in enumerate(CORE_POLICIES)
     }
     return Episodes(["a", "b", "c", "a", "d", "e"], [0, 0, 0, 1, 1, 1], rewards)
 
@@ -28,7 +28,7 @@ def test_json_round_trip_keeps_every_reward_and_the_context(tmp_path: Path) -> N
     path, episodes = tmp_path / "evaluation.json", some_episodes()
     write_json(path, episodes, {"seed": 3})
     loaded = read_json(path)
-    assert all(np.array_equal(loaded.rewards[name], episodes.rewards[name]) for name in POLICIES)
+    assert all(np.array_equal(loaded.rewards[name], episodes.rewards[name]) for name in CORE_POLICIES)
     assert (list(loaded.user_ids), list(loaded.splits)) == (list(episodes.user_ids), list(episodes.splits))
     content = json.loads(path.read_text())
     assert content["context"] == {"seed": 3}
@@ -51,7 +51,7 @@ def test_tables_fit_80_columns_and_name_every_policy() -> None:
     console.print(comparison_table(some_episodes()))
     text = console.export_text()
     assert "…" not in text
-    assert all(text.count(name) >= 2 for name in POLICIES)
+    assert all(text.count(name) >= 2 for name in CORE_POLICIES)
 
 
 def test_plot_curve_writes_a_png(tmp_path: Path) -> None:
