@@ -27,6 +27,13 @@ _UNPULLED = 1_000_000
 
 
 @njit(cache=True, nogil=True)
+def _answer(seed: int, task: int, arm: int, pull: int) -> float:
+    """Returns the reward of an arm's pull-th pull: 1 with the arm's own probability, which is a draw as well."""
+    chance = uniform(seed, BERNOULLI, task, arm, _UNPULLED)
+    return 1.0 if uniform(seed, BERNOULLI, task, arm, pull) < chance else 0.0
+
+
+@njit(cache=True, nogil=True)
 def bonus_table(coefficients: NDArray[Any], horizon: int) -> NDArray[Any]:
     """Returns g [horizon + 1, horizon + 1] for counts n and pulls left after the present one.
 
@@ -84,9 +91,7 @@ def index_rewards(
                 best = known
                 theta[best] = start
                 known += 1
-            reward = 0.0
-            if uniform(seed, BERNOULLI, task, best, pulls[best]) < uniform(seed, BERNOULLI, task, best, _UNPULLED):
-                reward = 1.0
+            reward = _answer(seed, task, best, pulls[best])
             total += reward
             theta[best] += (reward - theta[best]) / (prior + pulls[best] + 1.0)
             pulls[best] += 1
@@ -119,9 +124,7 @@ def ucb_rewards(width: float, arms: int, horizon: int, first: int, tasks: int, s
                 if pulls[a] == 0:
                     # The others that were never pulled are alike.
                     break
-            reward = 0.0
-            if uniform(seed, BERNOULLI, task, best, pulls[best]) < uniform(seed, BERNOULLI, task, best, _UNPULLED):
-                reward = 1.0
+            reward = _answer(seed, task, best, pulls[best])
             wins[best] += reward
             pulls[best] += 1
             total += reward
@@ -148,9 +151,7 @@ def thompson_rewards(arms: int, horizon: int, first: int, tasks: int, seed: int)
                 draw = np.random.beta(wins[a] + 1.0, pulls[a] - wins[a] + 1.0)  # noqa: NPY002
                 if draw > value:
                     best, value = a, draw
-            reward = 0.0
-            if uniform(seed, BERNOULLI, task, best, pulls[best]) < uniform(seed, BERNOULLI, task, best, _UNPULLED):
-                reward = 1.0
+            reward = _answer(seed, task, best, pulls[best])
             wins[best] += reward
             pulls[best] += 1
             total += reward

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl_rec.baselines.answers import answers
 from metarl_rec.policies import Decision, Feedback, View, choose
 
 __all__ = ["HierarchicalBayesPolicy"]
@@ -77,12 +78,8 @@ class HierarchicalBayesPolicy:
 
     def observe(self, feedback: Feedback) -> None:
         """Conditions posteriors on the rewards that arrived, one by one, and lets time pass."""
-        # A user's late answers come beside the newest: each step's are one batch without repeated users.
-        for step in np.unique(feedback.steps):
-            at = np.flatnonzero(feedback.steps == step)
-            users = feedback.users[at]
-            for position in range(feedback.rewards.shape[1]):
-                self._condition(users, self._shown[step][users, position], feedback.rewards[at, position])
+        for users, items, rewards in answers(feedback, self._shown):
+            self._condition(users, items, rewards)
         if self._retention < 1.0:
             square = self._retention**2
             self._mean = self._starts + self._retention * (self._mean - self._starts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl_rec.baselines.answers import answers
 from metarl_rec.policies import Decision, Feedback, View, choose
 
 __all__ = ["LogisticUCBPolicy"]
@@ -59,11 +60,8 @@ class LogisticUCBPolicy:
 
     def observe(self, feedback: Feedback) -> None:
         """Takes a Newton step for every reward that arrived."""
-        for step in np.unique(feedback.steps):
-            at = np.flatnonzero(feedback.steps == step)
-            users = feedback.users[at]
-            for position in range(feedback.rewards.shape[1]):
-                self._condition(users, self._shown[step][users, position], feedback.rewards[at, position])
+        for users, items, rewards in answers(feedback, self._shown):
+            self._condition(users, items, rewards)
 
     def _condition(self, users: NDArray[np.int64], items: NDArray[np.int32], rewards: NDArray[np.float32]) -> None:
         rows = self._features[items]

@@ -6,8 +6,6 @@ validated better than the start. The other arms leave meta-training out, so that
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from metarl_rec.meta_params import MetaParams
 from metarl_rec.preparing import prepared, split_embedding
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocol import STEPS
+from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import ProtocolResult, Table, Watch, mean_and_error
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
@@ -109,7 +108,6 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
     share_cores()
     arms = [arm for arm in ARMS if not settings.arms or arm.name in (DEFAULT, *settings.arms)]
     parts = workspace.evaluation / "ablation" / "parts"
-    parts.mkdir(parents=True, exist_ok=True)
     data = dataset_store.load(workspace.dataset)
     played: list[dict[str, Any]] = []
     total = settings.splits * len(arms)
@@ -132,20 +130,18 @@ def config_of(settings: Settings, arm: Arm, split: int) -> RunConfig:
 
 def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, arm: Arm, split: int) -> dict[str, Any]:
     config = config_of(settings, arm, split)
-    asked = json.dumps([digest, config.model_dump(mode="json"), arm.trained, arm.greedy])
-    path = parts / f"{split}-{hashlib.sha256(asked.encode()).hexdigest()[:20]}.json"
-    if not path.exists():
+    asked = [digest, config.model_dump(mode="json"), arm.trained, arm.greedy]
+
+    def make() -> dict[str, Any]:
         dataset, users = prepared(workspace, config)
         problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
         dim = problem.space.features.shape[1]
         meta = MetaParams.start(dim, config.inner, config.prior.attribute_gain)
         if arm.trained:
             meta = meta_train(problem, config).last
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(_played(problem, meta, config, arm)) + "\n", encoding="utf-8")
-        partial.replace(path)
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return {"split": split, "arm": arm.name, **found}
+        return _played(problem, meta, config, arm)
+
+    return {"split": split, "arm": arm.name, **kept(parts, str(split), asked, make)}
 
 
 def _played(problem: Problem, meta: MetaParams, config: RunConfig, arm: Arm) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from metarl_rec import dataset_store
@@ -18,6 +17,7 @@ from metarl_rec.lineup import Lineup
 from metarl_rec.preparing import prepared, split_embedding
 from metarl_rec.problem import build_problem
 from metarl_rec.protocol import ADAPTED, HORIZONS, POLICIES
+from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch
 from metarl_rec.statistics import Comparison, Episodes, compare, curve, summarize
 from metarl_rec.threads import share_cores
@@ -64,7 +64,6 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
         raise DataError(f"policies: {unknown[0]!r} is unknown; choose from: {', '.join(POLICIES)}")
     share_cores()
     parts = workspace.evaluation / "cold-start" / "splits"
-    parts.mkdir(parents=True, exist_ok=True)
     digest = dataset_store.load(workspace.dataset).digest
     played = []
     for split in range(settings.splits):
@@ -76,35 +75,31 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
 
 def _split(settings: Settings, workspace: Workspace, parts: Path, digest: str, split: int) -> dict[str, Any]:
     config = settings.run.model_copy(update={"seed": split})
-    asked = json.dumps([digest, config.model_dump(mode="json"), settings.policies])
-    path = parts / f"{split}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
-    if path.exists():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
-    dataset, users = prepared(workspace, config)
-    problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
-    result = meta_train(problem, config)
-    lineup = Lineup(problem, result.meta, config)
-    rewards = evaluate_lineup(lineup, settings.policies)
-    out = {
-        "dataset": {"name": dataset.name, "digest": dataset.digest, "users": len(dataset.user_ids)},
-        "items": len(dataset.item_ids),
-        "split": split,
-        "users": [dataset.user_ids[user] for user in users.test],
-        "rewards": {
-            name: ["".join("1" if r > 0 else "0" for r in row) for row in rows] for name, rows in rewards.items()
-        },
-        "baselines": lineup.choices(),
-        "best_iteration": result.best_iteration,
-        "validation_history": result.history,
-        "inner": result.meta.inner_params(config.inner).model_dump(mode="json"),
-    }
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(out) + "\n", encoding="utf-8")
-    partial.replace(path)
-    # What is returned is what a later call would read.
-    again: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return again
+
+    def make() -> dict[str, Any]:
+        dataset, users = prepared(workspace, config)
+        problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
+        result = meta_train(problem, config)
+        lineup = Lineup(problem, result.meta, config)
+        rewards = evaluate_lineup(lineup, settings.policies)
+        return {
+            "dataset": {"name": dataset.name, "digest": dataset.digest, "users": len(dataset.user_ids)},
+            "items": len(dataset.item_ids),
+            "split": split,
+            "users": [dataset.user_ids[user] for user in users.test],
+            "rewards": {name: [_digits(row) for row in rows] for name, rows in rewards.items()},
+            "baselines": lineup.choices(),
+            "best_iteration": result.best_iteration,
+            "validation_history": result.history,
+            "inner": result.meta.inner_params(config.inner).model_dump(mode="json"),
+        }
+
+    return kept(parts, str(split), [digest, config.model_dump(mode="json"), settings.policies], make)
+
+
+def _digits(rewards: NDArray[np.float32]) -> str:
+    """Returns forty rewards of 0 or 1 as forty digits."""
+    return "".join("1" if reward > 0 else "0" for reward in rewards)
 
 
 def episodes_of(played: list[dict[str, Any]]) -> Episodes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from metarl_rec.populations import fit_prior_on
 from metarl_rec.preparing import prepared, split_embedding
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocol import NOISE_GRID
+from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, mean_and_error, measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
@@ -99,7 +98,6 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
     """Returns the report; worlds and splits that were played before with the same settings are read again."""
     share_cores()
     parts = workspace.evaluation / "drift" / "parts"
-    parts.mkdir(parents=True, exist_ok=True)
     data = dataset_store.load(workspace.dataset)
     played: list[dict[str, Any]] = []
     total = settings.splits * len(settings.worlds)
@@ -113,16 +111,14 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
 
 def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, world: str, split: int) -> dict[str, Any]:
     config = config_of(settings, world, split)
-    asked = json.dumps([digest, config.model_dump(mode="json"), settings.users, settings.validation_users])
-    path = parts / f"{world.replace(' ', '-')}-{split}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
-    if not path.exists():
+    asked = [digest, config.model_dump(mode="json"), settings.users, settings.validation_users]
+
+    def make() -> dict[str, Any]:
         dataset, users = prepared(workspace, config)
         problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(_Trial(problem, config, settings, world).played()) + "\n", encoding="utf-8")
-        partial.replace(path)
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+        return _Trial(problem, config, settings, world).played()
+
+    return kept(parts, f"{world.replace(' ', '-')}-{split}", asked, make)
 
 
 class _Trial:
