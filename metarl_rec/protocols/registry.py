@@ -17,6 +17,7 @@ PROTOCOLS = {
     "cold-start": "metarl_rec.protocols.cold_start",
     "drift": "metarl_rec.protocols.drift",
     "ablation": "metarl_rec.protocols.ablation",
+    "conditions": "metarl_rec.protocols.conditions",
     "bandit": "metarl_rec.protocols.bandit",
     "mdp": "metarl_rec.protocols.mdp",
     "sine": "metarl_rec.protocols.sine",

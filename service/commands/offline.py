@@ -176,7 +176,7 @@ def tune(
 
 def evaluate(
     protocol: Annotated[
-        Literal["cold-start", "drift", "ablation", "metarec", "bandit", "mdp", "sine"] | None,
+        Literal["cold-start", "drift", "conditions", "ablation", "metarec", "bandit", "mdp", "sine"] | None,
         typer.Option(help="Train and judge anew on a protocol's own data and tasks; without it, judge the checkpoint."),
     ] = None,
     workdir: Workdir = DEFAULT_WORKDIR,
@@ -189,7 +189,8 @@ def evaluate(
     Without --protocol the stored checkpoint plays its split's held-out users: table, JSON with raw results, a curve.
 
     cold-start: the full catalogue over 20 splits of the work directory's users, all baselines, each split trained anew;
-    splits that were played before are kept. drift: worlds that move. ablation: one part changed at a time. metarec:
+    splits that were played before are kept. drift: worlds that move. conditions: slates of ten, late and missing
+    answers. ablation: one part changed at a time. metarec:
     RecBole-MetaRec's ranking protocol. bandit, mdp: the task distributions of RL^2. sine: few-shot regression. Each
     writes report.html, report.json (raw results) and curves.png.
     """
