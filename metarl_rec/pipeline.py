@@ -103,7 +103,13 @@ def checkpoint_problem(workspace: Workspace) -> tuple[Checkpoint, RunConfig, Pro
         )
     vectors = embedding_store.load_embeddings(workspace.embedding_file, _embedding_key(dataset, split, config))
     share_cores()
-    return checkpoint, config, build_problem(dataset, split, vectors, config)
+    problem = build_problem(dataset, split, vectors, config)
+    if problem.space.features.shape != checkpoint.features.shape:
+        raise CheckpointError(
+            f"{workspace.checkpoint} has {checkpoint.features.shape[1]} features, this release fits "
+            f"{problem.space.features.shape[1]} on the same settings: it was trained by another one; train again"
+        )
+    return checkpoint, config, problem
 
 
 def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] | None = None) -> Episodes:
