@@ -1,4 +1,4 @@
-"""Trials of Bernoulli bandits, compiled: the learned index, UCB1, Thompson sampling and the greedy posterior mean.
+"""Trials of Bernoulli bandits, compiled: the learned index, UCB, Thompson sampling and the greedy posterior mean.
 
 A trial is `horizon` pulls of `arms` arms, each with P(reward) uniform in [0, 1]. The fast weights of a task are one
 estimate an arm, moved by one gradient step on the squared error after each of its pulls:
@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from metarl_rec.bandits.draws import BERNOULLI, POSTERIOR, uniform
+from metarl_rec.keyed_draws import BERNOULLI, POSTERIOR, uniform
 
 __all__ = ["N_COEFFICIENTS", "bonus_table", "index_rewards", "thompson_rewards", "ucb_rewards"]
 

@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from metarl_rec.bandits.draws import uniform
+from metarl_rec.keyed_draws import uniform
 
-__all__ = ["ACTIONS", "HORIZON", "STATES", "draw_mdp", "next_state", "normal", "plan"]
+__all__ = ["ACTIONS", "HORIZON", "STATES", "draw_mdp", "next_state", "normal", "plan", "reward_of"]
 
 STATES = 10
 ACTIONS = 5

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from metarl_rec.bandits.draws import POSTERIOR, uniform
+from metarl_rec.keyed_draws import POSTERIOR, uniform
 from metarl_rec.mdps.drawing import ACTIONS, HORIZON, STATES, draw_mdp, next_state, plan, reward_of
 
 __all__ = ["N_COEFFICIENTS", "oracle_rewards", "planner_rewards", "psrl_rewards"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metarl_rec.bandits.draws import BERNOULLI, uniform
 from metarl_rec.bandits.playing import N_COEFFICIENTS, bonus_table, index_rewards, thompson_rewards, ucb_rewards
 from metarl_rec.evolution import evolve
+from metarl_rec.keyed_draws import BERNOULLI, uniform
 from metarl_rec.protocols import bandit
 from metarl_rec.workspace import Workspace
 
