@@ -10,16 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.lineup import Lineup
 from metarl_rec.policies import FixedPolicy
-from metarl_rec.protocol import POLICIES, STEPS
-from metarl_rec.rollout import play
-from metarl_rec.seeding import generator
-from simulator.env import BatchEnv
-from simulator.population import LoggedUsers
+from metarl_rec.protocol import POLICIES
 
 __all__ = ["evaluate_lineup"]
 
@@ -47,6 +43,5 @@ def evaluate_lineup(
         if on_policy is not None:
             on_policy(name)
         policy = lineup.policy(name, problem.user_vectors[users], oracle)
-        env = BatchEnv(LoggedUsers(problem.rewards, problem.rated), torch.from_numpy(users), horizon=STEPS, seed=seed)
-        rewards[name] = play(env, policy, STEPS, generator(seed, "evaluate")).rewards[:, :, 0]
+        rewards[name] = cold_start_rewards(problem, policy, users, seed, "evaluate")
     return rewards

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.baselines import HierarchicalBayesPolicy, LogisticUCBPolicy
 from metarl_rec.baselines.melu import MeLU, MeLUPolicy, train_melu
+from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.config import RunConfig
 from metarl_rec.embeddings import item_embeddings
+from metarl_rec.inner_params import InnerParams
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import FixedPolicy, OnlinePolicy, RandomPolicy
 from metarl_rec.prior import fit_prior
 from metarl_rec.problem import Problem
-from metarl_rec.protocol import ADAPTED, NOISE_GRID, POLICIES, STEPS
-from metarl_rec.rollout import play
+from metarl_rec.protocol import ADAPTED, NOISE_GRID, POLICIES
 from metarl_rec.seeding import generator
 from metarl_rec.tasks import TaskSpace, fit_task_space
-from simulator.env import BatchEnv
-from simulator.population import LoggedUsers
 
 __all__ = ["Lineup"]
 
@@ -84,6 +82,11 @@ class Lineup:
         space = self.meta.scaled(problem.space)
         inner = self.meta.inner_params(self.config.inner)
         scratch_inner = self.config.inner.model_copy(update={"fatigue": _NO_FATIGUE})
+
+        def adapted(vectors: NDArray[np.float32], inner: InnerParams = inner, *, greedy: bool = False) -> OnlinePolicy:
+            starts = self._starts(vectors)
+            return AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=greedy, topics=topics)
+
         makers: dict[str, Maker] = {
             "random": lambda vectors: RandomPolicy(),
             "popularity": lambda vectors: FixedPolicy(np.tile(space.popularity, (len(vectors), 1))),
@@ -109,23 +112,13 @@ class Lineup:
             "HB linear, no item attributes": lambda vectors: self._hb(
                 "HB linear, no item attributes", vectors, self._without_items
             ),
-            "HB linear, UCB": lambda vectors: self._hb_ucb(vectors),
+            "HB linear, UCB": self._hb_ucb,
             "HB linear, Thompson": lambda vectors: self._hb("HB linear, greedy", vectors, thompson=True),
             "HB linear, forgetting": self._hb_forgetting,
             "HB linear, greedy": lambda vectors: self._hb("HB linear, greedy", vectors),
-            ADAPTED: lambda vectors: AdaptedPolicy(
-                space.features, space.popularity, self._starts(vectors), inner, topics=topics
-            ),
-            "adapted, cautious": lambda vectors: AdaptedPolicy(
-                space.features,
-                space.popularity,
-                self._starts(vectors),
-                inner.model_copy(update={"caution": _CAUTION}),
-                topics=topics,
-            ),
-            "adapted, greedy": lambda vectors: AdaptedPolicy(
-                space.features, space.popularity, self._starts(vectors), inner, greedy=True, topics=topics
-            ),
+            ADAPTED: adapted,
+            "adapted, cautious": partial(adapted, inner=inner.model_copy(update={"caution": _CAUTION})),
+            "adapted, greedy": partial(adapted, greedy=True),
         }
         missing = set(POLICIES) - {*makers, "oracle"}
         if missing:
@@ -266,11 +259,8 @@ class Lineup:
             users = problem.split.validation
 
             def score(choice: Any) -> float:
-                env = BatchEnv(
-                    LoggedUsers(problem.rewards, problem.rated), torch.from_numpy(users), horizon=STEPS, seed=seed
-                )
                 policy = make(choice, problem.user_vectors[users])
-                return float(play(env, policy, STEPS, generator(seed, "evaluate", "tune")).rewards.sum())
+                return float(cold_start_rewards(problem, policy, users, seed, "evaluate", "tune").sum())
 
             self._chosen[key] = max(grid, key=score)
         return self._chosen[key]

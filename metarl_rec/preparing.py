@@ -13,9 +13,10 @@ from metarl_rec.config import RunConfig
 from metarl_rec.dataset import Dataset, UserSplit, split_users
 from metarl_rec.embeddings import item_embeddings
 from metarl_rec.errors import DataError
+from metarl_rec.problem import Problem, build_problem
 from metarl_rec.workspace import Workspace
 
-__all__ = ["embedding_settings", "prepared", "split_embedding"]
+__all__ = ["embedding_settings", "prepared", "split_embedding", "split_problem"]
 
 
 def prepared(workspace: Workspace, config: RunConfig) -> tuple[Dataset, UserSplit]:
@@ -55,3 +56,9 @@ def split_embedding(
 def embedding_settings(config: RunConfig) -> dict[str, Any]:
     """Returns what decides an embedding beside the data."""
     return {**config.embedding.model_dump(), "seed": config.seed, "threshold": config.threshold}
+
+
+def split_problem(workspace: Workspace, config: RunConfig) -> Problem:
+    """Returns the seed's split of the workspace's users with everything fitted on its meta-train users."""
+    dataset, split = prepared(workspace, config)
+    return build_problem(dataset, split, split_embedding(dataset, split.train, config), config)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from metarl_rec.protocol import HORIZONS
 
-__all__ = ["Comparison", "Episodes", "PolicyRow", "compare", "curve", "summarize"]
+__all__ = ["Comparison", "Episodes", "PolicyRow", "by_user", "compare", "curve", "summarize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,12 @@ class Comparison:
     harmed: dict[int, float]
 
 
-def _by_user(episodes: Episodes, values: NDArray[Any]) -> NDArray[np.float64]:
-    """Returns the mean of values [E, H] over each distinct user's episodes: [users, H]."""
-    _, index = np.unique(np.asarray(episodes.user_ids), return_inverse=True)
+def by_user(user_ids: ArrayLike, values: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns the mean of values [E] or [E, H] over each distinct user's episodes: [users] or [users, H]."""
+    _, index = np.unique(np.asarray(user_ids), return_inverse=True)
     counts = np.bincount(index)
-    sums = np.stack([np.bincount(index, weights=column) for column in values.T], axis=1)
-    return np.asarray(sums / counts[:, None], dtype=np.float64)
+    sums = np.stack([np.bincount(index, weights=column) for column in values.reshape(len(values), -1).T], axis=1)
+    return np.asarray((sums / counts[:, None]).reshape(len(counts), *values.shape[1:]), dtype=np.float64)
 
 
 def _mean_and_error(values: NDArray[np.float64], horizons: Sequence[int]) -> tuple[dict[int, float], dict[int, float]]:
@@ -94,7 +94,7 @@ def summarize(episodes: Episodes, horizons: Sequence[int] = HORIZONS) -> list[Po
     """Returns one row a policy, in the order of `episodes.rewards`."""
     rows = []
     for name, rewards in episodes.rewards.items():
-        means, errors = _mean_and_error(_by_user(episodes, _hits(rewards, horizons)), horizons)
+        means, errors = _mean_and_error(by_user(episodes.user_ids, _hits(rewards, horizons)), horizons)
         rows.append(PolicyRow(name, means, errors))
     return rows
 
@@ -102,7 +102,7 @@ def summarize(episodes: Episodes, horizons: Sequence[int] = HORIZONS) -> list[Po
 def compare(episodes: Episodes, policy: str, against: str, horizons: Sequence[int] = HORIZONS) -> Comparison:
     """Returns the paired comparison of two policies that played the same episodes."""
     gap = _hits(episodes.rewards[policy], horizons) - _hits(episodes.rewards[against], horizons)
-    means, errors = _mean_and_error(_by_user(episodes, gap), horizons)
+    means, errors = _mean_and_error(by_user(episodes.user_ids, gap), horizons)
     harmed = {h: float(share) for h, share in zip(horizons, (gap < 0).mean(axis=0), strict=True)}
     return Comparison(policy, against, means, errors, harmed)
 
@@ -117,5 +117,5 @@ def curve(
     rewards = episodes.rewards[policy].astype(np.float64)
     if against is not None:
         rewards = rewards - episodes.rewards[against]
-    values = _by_user(episodes, rewards.cumsum(axis=1))
+    values = by_user(episodes.user_ids, rewards.cumsum(axis=1))
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))

@@ -22,9 +22,9 @@ from metarl_rec.task_batches import rollout_params, task_batch
 from metarl_rec.training_state import TrainingState, load_state, save_state
 from metarl_rec.validate import Validation, validate
 
-_ORDERS: dict[str, Order | None] = {"maml": "second", "fomaml": "first", "joint": None}
-
 __all__ = ["Progress", "TrainResult", "meta_train"]
+
+_ORDERS: dict[str, Order | None] = {"maml": "second", "fomaml": "first", "joint": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,24 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.config import RunConfig, assigned, validated
 from metarl_rec.dataset import Dataset, UserSplit
 from metarl_rec.errors import ConfigError
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.preparing import prepared, split_embedding
 from metarl_rec.problem import Problem, build_problem
-from metarl_rec.protocol import STEPS
-from metarl_rec.rollout import play
-from metarl_rec.seeding import generator
 from metarl_rec.tasks import TaskSpace
 from metarl_rec.threads import share_cores
 from metarl_rec.workspace import Workspace
-from simulator.env import BatchEnv
-from simulator.population import LoggedUsers
 
 if TYPE_CHECKING:
     import optuna
@@ -203,7 +198,5 @@ class _Objective:
         # The value term alone, greedily: what a prior is worth shows soonest without the luck of draws.
         inner = meta.inner_params(config.inner)
         policy = AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=True, topics=problem.topics)
-        env = BatchEnv(
-            LoggedUsers(problem.rewards, problem.rated), torch.from_numpy(users), horizon=STEPS, seed=self._seed
-        )
-        return np.asarray(play(env, policy, STEPS, generator(self._seed, "tune")).rewards.sum(axis=(1, 2)), np.float64)
+        rewards = cold_start_rewards(problem, policy, users, self._seed, "tune")
+        return np.asarray(rewards.sum(axis=1), np.float64)

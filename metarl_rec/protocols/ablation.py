@@ -6,32 +6,29 @@ validated better than the start. The other arms leave meta-training out, so that
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.config import RunConfig, assigned, validated
 from metarl_rec.kernels import policy_kl
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.preparing import prepared, split_embedding
+from metarl_rec.preparing import split_problem
 from metarl_rec.problem import Problem, build_problem
-from metarl_rec.protocol import STEPS
 from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import ProtocolResult, Table, Watch, mean_and_error
-from metarl_rec.rollout import play
-from metarl_rec.seeding import generator
+from metarl_rec.statistics import by_user
 from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train
 from metarl_rec.workspace import Workspace
-from simulator.env import BatchEnv
-from simulator.population import LoggedUsers
 
 __all__ = ["ARMS", "Arm", "Settings", "run"]
 
@@ -112,9 +109,11 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
     played: list[dict[str, Any]] = []
     total = settings.splits * len(arms)
     for split in range(settings.splits):
+        # No arm changes the split's data and embedding: they are made once, where an arm is still to be played.
+        base = cache(partial(split_problem, workspace, settings.run.model_copy(update={"seed": split})))
         for arm in arms:
             watch(f"split {split}: {arm.name}", len(played), total)
-            played.append(_part(settings, workspace, parts, data.digest, arm, split))
+            played.append(_part(settings, base, parts, data.digest, arm, split))
     watch("report", total, total)
     return report(settings, data.name, arms, played)
 
@@ -128,13 +127,15 @@ def config_of(settings: Settings, arm: Arm, split: int) -> RunConfig:
     return validated(RunConfig, raw, "metarl-rec evaluate --help")
 
 
-def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, arm: Arm, split: int) -> dict[str, Any]:
+def _part(
+    settings: Settings, base: Callable[[], Problem], parts: Path, digest: str, arm: Arm, split: int
+) -> dict[str, Any]:
     config = config_of(settings, arm, split)
     asked = [digest, config.model_dump(mode="json"), arm.trained, arm.greedy]
 
     def make() -> dict[str, Any]:
-        dataset, users = prepared(workspace, config)
-        problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
+        given = base()
+        problem = build_problem(given.dataset, given.split, given.embedding, config)
         dim = problem.space.features.shape[1]
         meta = MetaParams.start(dim, config.inner, config.prior.attribute_gain)
         if arm.trained:
@@ -150,10 +151,7 @@ def _played(problem: Problem, meta: MetaParams, config: RunConfig, arm: Arm) -> 
     starts = space.starts(problem.user_vectors[users], meta.initialization.numpy(), float(meta.attribute_gain))
     inner = meta.inner_params(config.inner)
     policy = AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=arm.greedy, topics=problem.topics)
-    env = BatchEnv(
-        LoggedUsers(problem.rewards, problem.rated), torch.from_numpy(users), horizon=STEPS, seed=config.seed
-    )
-    rewards = play(env, policy, STEPS, generator(config.seed, "evaluate")).rewards[:, :, 0]
+    rewards = cold_start_rewards(problem, policy, users, config.seed, "evaluate")
     before, after = (space.popularity + weights @ space.features.T for weights in (starts, policy.weights))
     if policy.history is None:
         raise RuntimeError("a roll-out has at least one step")
@@ -211,12 +209,9 @@ def report(settings: Settings, data: str, arms: list[Arm], played: list[dict[str
 
 def _paired(arm: list[dict[str, Any]], base: list[dict[str, Any]], key: str) -> tuple[float, float]:
     """Returns mean and standard error of the difference, a person's splits averaged first."""
-    gaps: dict[str, list[float]] = {}
-    for one, other in zip(arm, base, strict=True):
-        for user, mine, theirs in zip(one["users"], one[key], other[key], strict=True):
-            gaps.setdefault(user, []).append(mine - theirs)
-    values: NDArray[np.float64] = np.array([np.mean(each) for each in gaps.values()])
-    return mean_and_error(values)
+    people = np.concatenate([part["users"] for part in arm])
+    mine, theirs = (np.concatenate([part[key] for part in parts]) for parts in (arm, base))
+    return mean_and_error(by_user(people, mine - theirs))
 
 
 def _text(gap: tuple[float, float]) -> str:

@@ -14,8 +14,7 @@ from metarl_rec.config import RunConfig
 from metarl_rec.errors import DataError
 from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.lineup import Lineup
-from metarl_rec.preparing import prepared, split_embedding
-from metarl_rec.problem import build_problem
+from metarl_rec.preparing import split_problem
 from metarl_rec.protocol import ADAPTED, HORIZONS, POLICIES
 from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch
@@ -77,8 +76,8 @@ def _split(settings: Settings, workspace: Workspace, parts: Path, digest: str, s
     config = settings.run.model_copy(update={"seed": split})
 
     def make() -> dict[str, Any]:
-        dataset, users = prepared(workspace, config)
-        problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
+        problem = split_problem(workspace, config)
+        dataset = problem.dataset
         result = meta_train(problem, config)
         lineup = Lineup(problem, result.meta, config)
         rewards = evaluate_lineup(lineup, settings.policies)
@@ -86,7 +85,7 @@ def _split(settings: Settings, workspace: Workspace, parts: Path, digest: str, s
             "dataset": {"name": dataset.name, "digest": dataset.digest, "users": len(dataset.user_ids)},
             "items": len(dataset.item_ids),
             "split": split,
-            "users": [dataset.user_ids[user] for user in users.test],
+            "users": [dataset.user_ids[user] for user in problem.split.test],
             "rewards": {name: [_digits(row) for row in rows] for name, rows in rewards.items()},
             "baselines": lineup.choices(),
             "best_iteration": result.best_iteration,

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from metarl_rec import dataset_store
@@ -14,13 +13,13 @@ from metarl_rec.config import RunConfig
 from metarl_rec.lineup import Lineup
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import FixedPolicy
-from metarl_rec.preparing import prepared, split_embedding
-from metarl_rec.problem import build_problem
+from metarl_rec.preparing import split_problem
 from metarl_rec.protocol import ADAPTED
 from metarl_rec.protocols.parts import kept
-from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, mean_and_error
+from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
+from metarl_rec.statistics import by_user
 from metarl_rec.threads import share_cores
 from metarl_rec.workspace import Workspace
 from metarl_rec.worlds import WorldConfig, make_env
@@ -72,8 +71,8 @@ def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, sp
     config = settings.run.model_copy(update={"seed": split})
 
     def make() -> dict[str, Any]:
-        dataset, users = prepared(workspace, config)
-        problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
+        problem = split_problem(workspace, config)
+        users = problem.split
         dim = problem.space.features.shape[1]
         lineup = Lineup(problem, MetaParams.start(dim, config.inner, config.prior.attribute_gain), config)
         vectors, nobody = problem.user_vectors[users.test], FixedPolicy(np.zeros((0, 0), np.float32))
@@ -87,7 +86,7 @@ def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, sp
                 player = lineup.policy(policy, vectors, nobody)
                 rollout = play(env, player, settings.shown // size, generator(split, "evaluate"))
                 rewards.setdefault(name, {})[policy] = rollout.rewards.sum(axis=2).astype(int).tolist()
-        return {"split": split, "users": [dataset.user_ids[user] for user in users.test], "rewards": rewards}
+        return {"split": split, "users": [problem.dataset.user_ids[user] for user in users.test], "rewards": rewards}
 
     return kept(parts, str(split), [digest, config.model_dump(mode="json"), settings.shown], make)
 
@@ -103,13 +102,16 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         }
         rows = []
         for policy, table in rewards.items():
-            gaps = [rewards[ADAPTED].sum(axis=1) - table.sum(axis=1)]
-            shown = ("", "") if policy == ADAPTED else (_text(gaps[0], people), f"{100 * (gaps[0] < 0).mean():.1f} %")
+            gap = rewards[ADAPTED].sum(axis=1) - table.sum(axis=1)
+            paired = measured(by_user(people, gap), sign=True)
+            shown = ("", "") if policy == ADAPTED else (paired, f"{100 * (gap < 0).mean():.1f} %")
             rows.append((policy, f"{table.sum(axis=1).mean():.2f}", *shown))
         columns = ("policy", f"hits in {settings.shown} shown", "adapted minus it", "have less")
         tables.append(Table(name, columns, rows, strong=(ADAPTED,)))
-        price = _text(rewards[ADAPTED].sum(axis=1) - rewards["adapted, greedy"].sum(axis=1), people)
-        gain = _text(rewards[ADAPTED].sum(axis=1) - rewards["meta-policy"].sum(axis=1), people)
+        gain, price = (
+            measured(by_user(people, (rewards[ADAPTED] - rewards[other]).sum(axis=1)), sign=True)
+            for other in ("meta-policy", "adapted, greedy")
+        )
         verdict.append(f"{name}: adapting is worth {gain}; sampled minus greedy {price}.")
         base = rewards["meta-policy"].cumsum(axis=1)
         steps = [size * (step + 1) for step in range(settings.shown // size)]
@@ -135,10 +137,3 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         raw={"splits": played},
         context={"settings": settings.model_dump(mode="json"), "conditions": CONDITIONS},
     )
-
-
-def _text(gap: NDArray[np.float64], people: list[str]) -> str:
-    """Returns mean ± standard error of a paired difference, a person's splits averaged first."""
-    _, index = np.unique(np.asarray(people), return_inverse=True)
-    mean, error = mean_and_error(np.bincount(index, weights=gap) / np.bincount(index))
-    return f"{mean:+.2f} ± {error:.2f}"

@@ -16,8 +16,8 @@ from metarl_rec.config import RunConfig, TrainConfig
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.policies import FixedPolicy, OnlinePolicy
 from metarl_rec.populations import fit_prior_on
-from metarl_rec.preparing import prepared, split_embedding
-from metarl_rec.problem import Problem, build_problem
+from metarl_rec.preparing import split_problem
+from metarl_rec.problem import Problem
 from metarl_rec.protocol import NOISE_GRID
 from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, mean_and_error, measured
@@ -114,9 +114,7 @@ def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, wo
     asked = [digest, config.model_dump(mode="json"), settings.users, settings.validation_users]
 
     def make() -> dict[str, Any]:
-        dataset, users = prepared(workspace, config)
-        problem = build_problem(dataset, users, split_embedding(dataset, users.train, config), config)
-        return _Trial(problem, config, settings, world).played()
+        return _Trial(split_problem(workspace, config), config, settings, world).played()
 
     return kept(parts, f"{world.replace(' ', '-')}-{split}", asked, make)
 
@@ -136,9 +134,9 @@ class _Trial:
         result = meta_train(problem, config)
         inner = result.meta.inner_params(config.inner)
         space, start = problem.space, result.meta.initialization.numpy()
-        noise = max(NOISE_GRID, key=lambda noise: self._score(noise, 0.0))
-        pairs = [(n, q) for q in FORGETTING_GRID for n in NOISE_GRID]
-        forgetting = max(pairs, key=lambda pair: self._score(*pair))
+        scores = {(n, q): self._score(n, q) for q in FORGETTING_GRID for n in NOISE_GRID}
+        forgetting = max(scores, key=lambda pair: scores[pair])
+        noise = max(NOISE_GRID, key=lambda noise: scores[noise, 0.0])
         starts = np.tile(start, (count, 1)).astype(np.float32)
         values = space.popularity + starts @ space.features.T
         contenders: dict[str, OnlinePolicy] = {

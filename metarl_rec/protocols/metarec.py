@@ -15,6 +15,7 @@ from metarl_rec.ratings.adapting import adapt
 from metarl_rec.ratings.draws import Task, draw_task, eligible_users, split_parts
 from metarl_rec.ratings.measures import at_five, relevance
 from metarl_rec.ratings.prior import all_ratings, fit_prior, posterior_mean, shrunk_item_mean
+from metarl_rec.statistics import by_user
 from metarl_rec.workspace import Workspace
 
 __all__ = ["Settings", "run"]
@@ -88,7 +89,7 @@ def _result(settings: Settings, records: list[tuple[int, int, NDArray[np.float64
         split_means = np.stack([values[splits == s, :, k].mean(0) for s in np.unique(splits)]).mean(0)
         rows = []
         for r, label in enumerate(_ROWS):
-            paired = np.stack([(values[users == u, r, k] - values[users == u, 1, k]).mean(0) for u in np.unique(users)])
+            paired = by_user(users, values[:, r, k] - values[:, 1, k])
             harmed = float((values[:, r, k, 1] < values[:, 1, k, 1]).mean())
             gains = [measured(paired[:, m], 4, sign=True) for m in range(3)]
             rows.append([label, *(f"{v:.4f}" for v in split_means[r]), *gains, f"{100 * harmed:.0f} %"])

@@ -190,9 +190,8 @@ def evaluate(
 
     cold-start: the full catalogue over 20 splits of the work directory's users, all baselines, each split trained anew;
     splits that were played before are kept. drift: worlds that move. conditions: slates of ten, late and missing
-    answers. ablation: one part changed at a time. metarec:
-    RecBole-MetaRec's ranking protocol. bandit, mdp: the task distributions of RL^2. sine: few-shot regression. Each
-    writes report.html, report.json (raw results) and curves.png.
+    answers. ablation: one part changed at a time. metarec: RecBole-MetaRec's ranking protocol. bandit, mdp: the task
+    distributions of RL^2. sine: few-shot regression. Each writes report.html, report.json (raw results), curves.png.
     """
     with friendly_errors(debug, "stopped; the same command goes on where parts were finished"):
         from metarl_rec import pipeline

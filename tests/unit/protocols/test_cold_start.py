@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from metarl_rec import dataset_store
 from metarl_rec.errors import ConfigError, DataError
 from metarl_rec.protocol import ADAPTED
 from metarl_rec.protocols import cold_start
-from metarl_rec.protocols.registry import run_protocol
+from metarl_rec.protocols.registry import PROTOCOLS, run_protocol
 from metarl_rec.statistics import compare
 from metarl_rec.workspace import Workspace
+from service.commands.offline import evaluate
 from tests.unit.synthetic import small_config, small_dataset
 
 POLICIES = (
@@ -84,6 +86,12 @@ def test_run_protocol_bad_settings_are_named(
 ) -> None:
     with pytest.raises(ConfigError, match=named):
         run_protocol(name, workspace, assignments, seed)
+
+
+def test_evaluate_offers_every_protocol_there_is() -> None:
+    offered = get_type_hints(evaluate, include_extras=True)["protocol"]
+    literal, _ = get_args(get_args(offered)[0])
+    assert set(get_args(literal)) == set(PROTOCOLS)
 
 
 def test_run_unknown_policy_is_named(workspace: Workspace) -> None:
