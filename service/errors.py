@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from metarl_rec.errors import DataError, UnknownAttributeError
-from service.schemas import Candidate, Event, EventBatch, Exploration, ItemBody, RecommendationRequest, UserBody
+from service.schemas import FIELDS
 
 __all__ = ["ApiError", "invalid_attributes", "invalid_body", "problem", "unavailable"]
 
@@ -25,13 +25,6 @@ _TITLES = {
     429: "Too many requests",
     500: "Internal error",
     503: "Unavailable",
-}
-
-
-_FIELDS = {
-    name
-    for model in (RecommendationRequest, Candidate, Exploration, Event, EventBatch, UserBody, ItemBody)
-    for name in model.model_fields
 }
 
 
@@ -93,7 +86,7 @@ def invalid_attributes(field: str, error: DataError) -> ApiError:
 
 def _is_noise(part: str) -> bool:
     """Returns whether a part of an error's location is no field of ours: a union's branch, or the client's own key."""
-    return part not in _FIELDS
+    return part not in FIELDS
 
 
 def unavailable(kind: str) -> ApiError:

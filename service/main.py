@@ -26,7 +26,7 @@ from service.errors import ApiError, problem
 from service.metrics import Metrics
 from service.middleware import Boundary
 from service.routes import feedback, items, operations, recommendations, users
-from service.schemas import Event, EventBatch, ItemBody, RecommendationRequest, UserBody
+from service.schemas import BODIES
 from service.settings import Settings
 from service.store.redis_store import RedisStore, StoreUnavailable
 from service.warmup import warm
@@ -157,9 +157,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     """Returns the OpenAPI document, with the bodies that the routes parse themselves."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        bodies = (RecommendationRequest, Event, EventBatch, UserBody, ItemBody)
         _, schemas = models_json_schema(
-            [(model, "validation") for model in bodies], ref_template="#/components/schemas/{model}"
+            [(model, "validation") for model in BODIES], ref_template="#/components/schemas/{model}"
         )
         document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
         app.openapi_schema = document

@@ -1,0 +1,38 @@
+"""Requests and responses: strict, closed, finite; the same models make the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel
+
+from service.schemas.base import Attributes, Problem, check_id
+from service.schemas.feedback import Event, EventBatch, FeedbackResponse
+from service.schemas.items import ItemBody, ItemResponse
+from service.schemas.recommendations import Candidate, Exploration, RecommendationRequest, RecommendationResponse
+from service.schemas.users import UserBody, UserResponse
+
+__all__ = [
+    "BODIES",
+    "FIELDS",
+    "Attributes",
+    "Candidate",
+    "Event",
+    "EventBatch",
+    "Exploration",
+    "FeedbackResponse",
+    "ItemBody",
+    "ItemResponse",
+    "Problem",
+    "RecommendationRequest",
+    "RecommendationResponse",
+    "UserBody",
+    "UserResponse",
+    "check_id",
+]
+
+BODIES: Final[tuple[type[BaseModel], ...]] = (RecommendationRequest, Event, EventBatch, UserBody, ItemBody)
+"""Bodies that routes parse themselves; the OpenAPI document describes them."""
+
+FIELDS: Final = frozenset(name for model in (*BODIES, Candidate, Exploration) for name in model.model_fields)
+"""Names of ours: an error's location may repeat these, never a client's own key."""

@@ -1,0 +1,48 @@
+"""What all requests share: ids, attributes, and strict, closed, finite models."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+__all__ = ["AttributeValue", "Attributes", "Closed", "Id", "Name", "Number", "Problem", "Text", "check_id"]
+
+
+def check_id(value: str) -> str:
+    """Returns an id that is fit to be one.
+
+    Raises:
+        ValueError: it is empty or too long, or holds control characters or surrogates.
+    """
+    if not 1 <= len(value) <= 256:
+        raise ValueError("must have 1 to 256 characters")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+        raise ValueError("must not contain control characters or surrogates")
+    return value
+
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(check_id)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(check_id)]
+Text = Annotated[str, StringConstraints(max_length=1024)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
+AttributeValue = Number | Text | Annotated[list[Text], Field(max_length=64)]
+Attributes = Annotated[dict[Name, AttributeValue], Field(max_length=64)]
+
+
+class Closed(BaseModel):
+    """A request's part: strict types, no unknown field, no infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
