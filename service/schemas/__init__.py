@@ -34,5 +34,6 @@ __all__ = [
 BODIES: Final[tuple[type[BaseModel], ...]] = (RecommendationRequest, Event, EventBatch, UserBody, ItemBody)
 """Bodies that routes parse themselves; the OpenAPI document describes them."""
 
-FIELDS: Final = frozenset(name for model in (*BODIES, Candidate, Exploration) for name in model.model_fields)
+_PARTS: Final[tuple[type[BaseModel], ...]] = (Candidate, Exploration)
+FIELDS: Final = frozenset(name for model in (*BODIES, *_PARTS) for name in model.model_fields)
 """Names of ours: an error's location may repeat these, never a client's own key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas.base import Attributes, Closed
 
@@ -16,7 +16,7 @@ class ItemBody(Closed):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"attributes": {"genres": ["Drama"], "year": 2026}}]})
 
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default={})
     available: bool = True
 
 
