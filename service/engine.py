@@ -19,7 +19,9 @@ from service.catalogue import LiveCatalogue
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.codec import StateError, UserState, decode_state
-from service.store.redis_store import RedisStore
+from service.store.connection import Connection
+from service.store.item_store import ItemStore
+from service.store.user_store import UserStore
 
 __all__ = ["Engine", "Standing"]
 
@@ -50,7 +52,9 @@ class Engine:
         metrics: the process's metrics.
         checkpoint: what is being served.
         catalogue: the items.
-        store: users, impressions, items in Redis.
+        redis: the connection.
+        users: users and impressions in Redis.
+        items: items in Redis.
         rng: the sampler's randomness.
         synced: whether the item numbers come from Redis; without, personal state must not be read.
     """
@@ -59,7 +63,9 @@ class Engine:
     metrics: Metrics
     checkpoint: Checkpoint
     catalogue: LiveCatalogue
-    store: RedisStore
+    redis: Connection
+    users: UserStore
+    items: ItemStore
     rng: np.random.Generator
     synced: bool = False
     _locks: weakref.WeakValueDictionary[str, asyncio.Lock] = field(default_factory=weakref.WeakValueDictionary)
@@ -81,9 +87,9 @@ class Engine:
         Raises:
             StoreUnavailable: Redis is away.
         """
-        numbers = await self.store.register_items([item.item_id for item in self.checkpoint.items])
+        numbers = await self.items.register_items([item.item_id for item in self.checkpoint.items])
         fresh = LiveCatalogue(self.checkpoint, numbers)
-        found = await self.store.item_changes(0)
+        found = await self.items.item_changes(0)
         fresh.apply(found.changes, found.records)
         self.catalogue, self.synced = fresh, True
         self.metrics.catalog_items.set(int(fresh.available.sum()))
@@ -94,7 +100,7 @@ class Engine:
             await self.sync_items()
         if changes == self.catalogue.changes:
             return
-        found = await self.store.item_changes(self.catalogue.changes)
+        found = await self.items.item_changes(self.catalogue.changes)
         if found.changes < self.catalogue.changes:
             # Redis lost its items, or is another one: start over from what it has.
             await self.sync_items()

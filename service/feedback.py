@@ -22,9 +22,9 @@ from service.store.codec import (
     encode_state,
     head_of,
 )
+from service.store.connection import StoreUnavailable
 from service.store.events import EventLog
 from service.store.keys import UserKeys, digest, user_of_recommendation
-from service.store.redis_store import StoreUnavailable
 
 __all__ = ["REJECTION_STATUS", "FeedbackResult", "apply_events"]
 
@@ -132,7 +132,7 @@ async def _apply_to_user(engine: Engine, keys: UserKeys, group: list[_Indexed]) 
     wanted = sorted({entry.event.recommendation_id for entry in group if entry.event.recommendation_id is not None})
     life: bytes | None = None
     for attempt in range(_ATTEMPTS):
-        snapshot = await engine.store.read(keys, wanted, events=True)
+        snapshot = await engine.users.read(keys, wanted, events=True)
         await engine.catch_up(snapshot.changes)
         state = engine.decode(snapshot.state)
         if life is not None and state.life != life:
@@ -151,7 +151,7 @@ async def _apply_to_user(engine: Engine, keys: UserKeys, group: list[_Indexed]) 
             return outcome, engine.standing(state).status
         adapted, status = _adapted(engine, outcome.state)
         data = encode_state(adapted)
-        if await engine.store.commit(keys, head_of(snapshot.state), data, outcome.log.encode()):
+        if await engine.users.commit(keys, head_of(snapshot.state), data, outcome.log.encode()):
             _count(engine, outcome, len(data))
             return outcome, status
         # Another process was faster; a random pause keeps two of them from meeting again and again.

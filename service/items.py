@@ -9,7 +9,7 @@ from service.catalogue import item_record
 from service.engine import Engine
 from service.errors import ApiError, invalid_attributes, unavailable
 from service.schemas import ItemBody
-from service.store.redis_store import StoreUnavailable
+from service.store.connection import StoreUnavailable
 
 __all__ = ["describe_item", "put_item"]
 
@@ -28,7 +28,7 @@ async def put_item(engine: Engine, item_id: str, body: ItemBody) -> dict[str, An
     try:
         if not engine.synced:
             await engine.sync_items()
-        _, change = await engine.store.put_item(item_id, record)
+        _, change = await engine.items.put_item(item_id, record)
         await engine.catch_up(change)
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None

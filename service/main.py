@@ -28,7 +28,9 @@ from service.middleware import Boundary
 from service.routes import feedback, items, operations, recommendations, users
 from service.schemas import BODIES
 from service.settings import Settings
-from service.store.redis_store import RedisStore, StoreUnavailable
+from service.store.connection import Connection, StoreUnavailable
+from service.store.item_store import ItemStore
+from service.store.user_store import UserStore
 from service.warmup import warm
 
 __all__ = ["create_app"]
@@ -59,7 +61,7 @@ def create_app(settings: Settings) -> ASGIApp:
             yield
         finally:
             app.state.ready = False
-            await engine.store.close()
+            await engine.redis.close()
             await release()
 
     app = FastAPI(title="metarl-rec", version=__version__, description=_DESCRIPTION, lifespan=lifespan, redoc_url=None)
@@ -89,13 +91,16 @@ async def _start(settings: Settings, metrics: Metrics) -> tuple[Engine, Any]:
             embedded = EmbeddedRedis(settings.data_dir)
             await embedded.start()
         url = settings.redis_url.get_secret_value() if settings.redis_url else embedded.url if embedded else ""
+        redis = Connection(url, settings, metrics)
         engine = Engine(
             settings=settings,
             metrics=metrics,
             checkpoint=checkpoint,
             # Until Redis has told the items' numbers, the checkpoint's own order serves the meta-policy.
             catalogue=LiveCatalogue(checkpoint, range(len(checkpoint.items))),
-            store=RedisStore(url, settings, metrics),
+            redis=redis,
+            users=UserStore(redis, settings, settings.tenant),
+            items=ItemStore(redis, settings.tenant),
             rng=np.random.default_rng(settings.seed),
         )
         try:
@@ -123,7 +128,7 @@ async def _start(settings: Settings, metrics: Metrics) -> tuple[Engine, Any]:
 
 
 async def _warn_without_append_only(engine: Engine) -> None:
-    if not await engine.store.append_only():
+    if not await engine.redis.append_only():
         _log.warning(
             "this Redis keeps no append-only file: acknowledged feedback can be lost; "
             "set appendonly yes and appendfsync always"

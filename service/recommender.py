@@ -19,8 +19,8 @@ from service.errors import ApiError, invalid_attributes
 from service.fatigue import fatigue_of
 from service.schemas import RecommendationRequest
 from service.store.codec import Impression, StateError, UserState, decode_impression, encode_impression
+from service.store.connection import StoreUnavailable
 from service.store.keys import UserKeys, new_recommendation_id
-from service.store.redis_store import StoreUnavailable
 
 __all__ = ["Answer", "recommend"]
 
@@ -68,7 +68,7 @@ async def _attempt(engine: Engine, request: RecommendationRequest, *, last: bool
     state = UserState()
     try:
         wanted = [recommendation_id] if request.recommendation_id else []
-        snapshot = await engine.store.read(keys, wanted)
+        snapshot = await engine.users.read(keys, wanted)
         await engine.catch_up(snapshot.changes)
         state = engine.decode(snapshot.state)
         if snapshot.state is not None and not state.nonce:
@@ -103,10 +103,10 @@ async def _attempt(engine: Engine, request: RecommendationRequest, *, last: bool
         )
         try:
             life = b"" if degraded == "state" else state.life
-            result = await engine.store.put_impression(keys, recommendation_id, encode_impression(impression), life)
+            result = await engine.users.put_impression(keys, recommendation_id, encode_impression(impression), life)
             if result == "taken":
                 # Somebody asked the same a moment ago: theirs is the slate that counts.
-                stored = await engine.store.read(keys, [recommendation_id])
+                stored = await engine.users.read(keys, [recommendation_id])
                 return _replay(engine, stored.impressions[0], digest)
             if result == "stale":
                 # Deleted meanwhile: this slate still knows the user, so it must neither be kept nor be shown.

@@ -19,8 +19,8 @@ from metarl_rec.kernels import policy_kl, score_items
 from service.engine import Engine
 from service.errors import ApiError, invalid_attributes, unavailable
 from service.store.codec import UserState, encode_state, head_of
+from service.store.connection import StoreUnavailable
 from service.store.keys import UserKeys
-from service.store.redis_store import StoreUnavailable
 
 __all__ = ["delete_user", "describe_user", "put_user"]
 
@@ -34,7 +34,7 @@ async def describe_user(engine: Engine, user_id: str) -> dict[str, Any]:
         ApiError: 404 for a user of whom nothing is held; 503 without Redis.
     """
     try:
-        snapshot = await engine.store.read(UserKeys.of(engine.settings.tenant, user_id))
+        snapshot = await engine.users.read(UserKeys.of(engine.settings.tenant, user_id))
         await engine.catch_up(snapshot.changes)
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
@@ -58,7 +58,7 @@ async def put_user(engine: Engine, user_id: str, attributes: Mapping[str, Any]) 
     try:
         async with engine.lock(keys.user):
             for attempt in range(_ATTEMPTS):
-                snapshot = await engine.store.read(keys)
+                snapshot = await engine.users.read(keys)
                 await engine.catch_up(snapshot.changes)
                 state = engine.decode(snapshot.state)
                 state = replace(
@@ -71,7 +71,7 @@ async def put_user(engine: Engine, user_id: str, attributes: Mapping[str, Any]) 
                 result = engine.adapt(state, start) if len(state.transitions) else None
                 if result is not None:
                     state = replace(state, weights=result.weights, version=engine.checkpoint.version)
-                if await engine.store.commit(keys, head_of(snapshot.state), encode_state(state)):
+                if await engine.users.commit(keys, head_of(snapshot.state), encode_state(state)):
                     return _description(engine, user_id, state)
                 await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
     except StoreUnavailable as error:
@@ -89,7 +89,7 @@ async def delete_user(engine: Engine, user_id: str) -> None:
     tombstone = encode_state(UserState(life=secrets.token_bytes(8), tombstone=True))
     try:
         async with engine.lock(keys.user):
-            await engine.store.erase(keys, tombstone)
+            await engine.users.erase(keys, tombstone)
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
     engine.metrics.erasures.inc()

@@ -26,7 +26,7 @@ async def livez() -> Response:
 async def readyz(request: Request) -> Response:
     """Answers 200 once a policy is loaded and warm, and 503 while draining; says whether Redis is away."""
     ready = bool(request.app.state.ready)
-    degraded = ready and not engine_of(request).store.available
+    degraded = ready and not engine_of(request).redis.available
     content = {"status": "ready" if ready else "not ready", "degraded": degraded}
     return Response(json.dumps(content), 200 if ready else 503, media_type="application/json")
 

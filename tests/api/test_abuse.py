@@ -93,7 +93,7 @@ async def check_refused(app: Running, method: str, url: str, content: Any, **kwa
 
 async def check_nothing_learned(app: Running) -> None:
     assert (await app.client.get("/v1/users/ada")).status_code == 404
-    assert await app.engine.store._client.keys("*:u:*") == []
+    assert await app.engine.redis.client.keys("*:u:*") == []
     assert app.metric("metarl_http_requests_total", method="POST", route="/v1/feedback", code="500") == 0
 
 

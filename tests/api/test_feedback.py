@@ -217,7 +217,7 @@ async def test_buffer_keeps_the_newest_transitions(checkpoint_dir: Path, tmp_pat
             slate = await app.recommend("ada", k=2)
             await app.like("ada", slate["items"][1]["item_id"], f"e{i}", recommendation_id=slate["recommendation_id"])
         assert (await app.user("ada"))["transitions"] == 8
-        state = app.engine.decode((await app.engine.store.read(UserKeys.of("default", "ada"))).state)
+        state = app.engine.decode((await app.engine.users.read(UserKeys.of("default", "ada"))).state)
         assert (len(state.seen), state.seen_dropped, len(state.slates)) == (16, 14, 8)
 
 

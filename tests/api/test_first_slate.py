@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def stored_state(app: Running, user_id: str) -> UserState:
-    snapshot = await app.engine.store.read(UserKeys.of("default", user_id))
+    snapshot = await app.engine.users.read(UserKeys.of("default", user_id))
     assert snapshot.state is not None
     return decode_state(snapshot.state)
 
@@ -72,7 +72,7 @@ async def check_frequencies(app: Running, user_id: str, draws: int = 20_000) -> 
     mass = np.where(mask, np.exp((values - values[mask].max()) / app.engine.checkpoint.inner.temperature), 0)
     expected = mass / mass.sum()
     # Twenty thousand synced writes would measure the disk; durability is tested elsewhere.
-    await app.engine.store._client.config_set("appendfsync", "no")
+    await app.engine.redis.client.config_set("appendfsync", "no")
     answers = [answer for _ in range(draws // 50) for answer in await gather(app, request, 50)]
     for answer in answers:
         body = json.loads(answer.body)

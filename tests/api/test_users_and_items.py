@@ -63,7 +63,7 @@ async def test_unknown_or_mistyped_user_attribute_is_refused_by_name(app: Runnin
 
 async def keys_of(app: Running, user_id: str) -> list[str]:
     keys = UserKeys.of("default", user_id)
-    found = await app.engine.store._client.keys(f"*{keys.user}*")
+    found = await app.engine.redis.client.keys(f"*{keys.user}*")
     return sorted(key.decode() for key in found)
 
 
@@ -77,7 +77,7 @@ async def test_delete_leaves_nothing_but_a_tombstone_and_refuses_what_came_befor
         assert (await app.client.delete("/v1/users/ada")).status_code == 204
         keys = UserKeys.of("default", "ada")
         assert await keys_of(app, "ada") == [keys.state]
-        state = decode_state((await app.engine.store.read(keys)).state or b"")
+        state = decode_state((await app.engine.users.read(keys)).state or b"")
         assert state.tombstone
         assert (len(state.transitions), len(state.seen), state.weights, state.attributes) == (0, 0, None, {})
     assert (await app.client.get("/v1/users/ada")).status_code == 404

@@ -21,7 +21,7 @@ async def test_calls_cancelled_at_any_moment_leave_no_reply_to_the_next_caller(a
     number = app.engine.catalogue.number
 
     async def check(i: int) -> bool:
-        state = app.engine.decode((await app.engine.store.read(UserKeys.of("default", users[i]))).state)
+        state = app.engine.decode((await app.engine.users.read(UserKeys.of("default", users[i]))).state)
         assert state.transitions["item"].tolist() == [number(f"item{i}")]
         return True
 
@@ -44,7 +44,7 @@ async def test_calls_cancelled_at_any_moment_leave_no_reply_to_the_next_caller(a
 
 async def test_error_that_redis_answers_at_once_leaves_the_breaker_closed(app: Running) -> None:
     await app.like("ada", "item1", "e1")
-    redis = app.engine.store._client
+    redis = app.engine.redis.client
     await redis.config_set("maxmemory", "1")
     for i in range(10):
         assert (

@@ -18,12 +18,12 @@ ADA = UserKeys.of("default", "ada")
 
 async def erase(app: Running) -> None:
     """Deletes ada as another process would: without this process's lock."""
-    await app.engine.store.erase(ADA, encode_state(UserState(life=secrets.token_bytes(8), tombstone=True)))
+    await app.engine.users.erase(ADA, encode_state(UserState(life=secrets.token_bytes(8), tombstone=True)))
 
 
 def before_first(app: Running, name: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Lets the deletion happen just before the first call of a store method; returns a list that counts the calls."""
-    original, calls = getattr(app.engine.store, name), list[int]()
+    original, calls = getattr(app.engine.users, name), list[int]()
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
@@ -31,7 +31,7 @@ def before_first(app: Running, name: str, monkeypatch: pytest.MonkeyPatch) -> li
             await erase(app)
         return await original(*args, **kwargs)
 
-    monkeypatch.setattr(app.engine.store, name, call)
+    monkeypatch.setattr(app.engine.users, name, call)
     return calls
 
 
@@ -59,7 +59,7 @@ async def test_slate_that_was_drawn_while_the_user_was_deleted_is_drawn_again_wi
     assert body["user"]["status"] == "cold"
     assert "degraded" not in body
     # The only impression left is the new life's, and feedback on it counts.
-    assert await app.engine.store._client.zcard(ADA.impressions) == 1
+    assert await app.engine.redis.client.zcard(ADA.impressions) == 1
     item = body["items"][0]["item_id"]
     await app.like("ada", item, "e9", recommendation_id=body["recommendation_id"])
 
@@ -68,13 +68,13 @@ async def test_recommendation_never_fails_though_the_user_is_deleted_again_and_a
     app: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await app.like("ada", "item1", "e1")
-    original = app.engine.store.put_impression
+    original = app.engine.users.put_impression
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         await erase(app)
         return await original(*args, **kwargs)
 
-    monkeypatch.setattr(app.engine.store, "put_impression", call)
+    monkeypatch.setattr(app.engine.users, "put_impression", call)
     body = await app.recommend("ada", k=5)
     assert len(body["items"]) == 5
     assert body["degraded"] == "impression"
@@ -85,7 +85,7 @@ async def test_recommendation_never_fails_though_the_user_is_deleted_again_and_a
 @pytest.mark.parametrize("damage", ["flipped", "cut", "foreign"])
 async def test_damaged_state_is_answered_by_the_meta_policy_and_says_so(app: Running, damage: str) -> None:
     await app.like("ada", "item1", "e1")
-    redis = app.engine.store._client
+    redis = app.engine.redis.client
     data = await redis.get(ADA.state)
     flipped = bytes([*data[:40], data[40] ^ 1, *data[41:]])
     await redis.set(ADA.state, {"flipped": flipped, "cut": data[:-3], "foreign": b"\x80\x04pickle" * 20}[damage])

@@ -215,7 +215,7 @@ class Service(RuleBasedStateMachine):
             if response.status_code != 503:
                 break
             await asyncio.sleep(0.02)
-        data: bytes | None = (await self.app.engine.store.read(UserKeys.of("default", user))).state
+        data: bytes | None = (await self.app.engine.users.read(UserKeys.of("default", user))).state
         return data
 
 

@@ -1,0 +1,124 @@
+"""Users in Redis: a read of everything a request needs, and one atomic write, each one round trip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from service.settings import Settings
+from service.store import scripts
+from service.store.codec import LIFE_AT
+from service.store.connection import Connection
+from service.store.keys import ItemKeys, UserKeys
+
+__all__ = ["Snapshot", "UserStore"]
+
+Arg = bytes | str | int
+_PUT_RESULTS: dict[int, Literal["stored", "taken", "stale"]] = {1: "stored", 0: "taken", -1: "stale"}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one read gave.
+
+    Attributes:
+        state: bytes of the user's state, or None.
+        events: bytes of the user's event ids, or None.
+        changes: the items' change counter.
+        impressions: bytes of each impression asked for, or None.
+    """
+
+    state: bytes | None
+    events: bytes | None
+    changes: int
+    impressions: list[bytes | None]
+
+
+class UserStore:
+    """One tenant's users.
+
+    Args:
+        redis: the connection.
+        settings: lifetimes.
+        tenant: whose.
+    """
+
+    def __init__(self, redis: Connection, settings: Settings, tenant: str) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._items = ItemKeys(tenant)
+        self._commit = redis.client.register_script(scripts.COMMIT)
+        self._erase = redis.client.register_script(scripts.ERASE)
+        self._put_impression = redis.client.register_script(scripts.PUT_IMPRESSION)
+
+    async def read(self, keys: UserKeys, impressions: Sequence[str] = (), *, events: bool = False) -> Snapshot:
+        """Returns a user's state with what else the request needs.
+
+        Args:
+            keys: whose.
+            impressions: recommendation ids.
+            events: whether the event ids are wanted.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+
+        async def call() -> list[Any]:
+            pipe = self._redis.client.pipeline(transaction=False)
+            pipe.get(self._items.changes)
+            pipe.mget([keys.state, *([keys.events] if events else []), *map(keys.impression, impressions)])
+            return list(await pipe.execute())
+
+        changes, values = await self._redis.guarded("read", call, repeatable=True, limit_s=self._redis.limit_s)
+        state, rest = values[0], values[1:]
+        log = rest.pop(0) if events else None
+        return Snapshot(state, log, int(changes or 0), rest)
+
+    async def commit(self, keys: UserKeys, expected_head: bytes, state: bytes, events: bytes = b"") -> bool:
+        """Writes state and event ids at once; returns False where the state has changed since it was read.
+
+        Raises:
+            StoreUnavailable: Redis is away; whether the write happened is unknown.
+        """
+        settings = self._settings
+        args: list[Arg] = [expected_head, state, settings.state_ttl_s, events, settings.event_window_s]
+        return bool(
+            await self._redis.guarded(
+                "commit",
+                lambda: self._commit(keys=[keys.state, keys.events], args=args),
+                repeatable=False,
+                limit_s=self._redis.limit_s,
+            )
+        )
+
+    async def erase(self, keys: UserKeys, tombstone: bytes) -> None:
+        """Replaces everything of a user by a tombstone that outlives whatever may still be in flight."""
+        ttl = max(self._settings.impression_ttl_s, self._settings.event_window_s)
+        names = [keys.state, keys.events, keys.impressions]
+        await self._redis.guarded(
+            "erase",
+            lambda: self._erase(keys=names, args=[tombstone, ttl]),
+            repeatable=True,
+            limit_s=self._redis.limit_s,
+        )
+
+    async def put_impression(
+        self, keys: UserKeys, recommendation_id: str, data: bytes, life: bytes
+    ) -> Literal["stored", "taken", "stale"]:
+        """Stores a served slate, unless the id is taken or the user's life is no longer this one (b"": whatever it is).
+
+        Raises:
+            StoreUnavailable: Redis is away; whether the write happened is unknown.
+        """
+        now, ttl = int(time.time()), self._settings.impression_ttl_s
+        names = [keys.impression(recommendation_id), keys.impressions, keys.state]
+        args: list[Arg] = [data, ttl, now, now + ttl, life, LIFE_AT]
+        found = await self._redis.guarded(
+            "put_impression",
+            lambda: self._put_impression(keys=names, args=args),
+            repeatable=False,
+            limit_s=self._redis.limit_s,
+        )
+        return _PUT_RESULTS[int(found)]
