@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
 from starlette.responses import Response
@@ -11,7 +12,7 @@ from starlette.responses import Response
 from metarl_rec.errors import DataError, UnknownAttributeError
 from service.schemas import FIELDS
 
-__all__ = ["ApiError", "invalid_attributes", "invalid_body", "problem", "unavailable"]
+__all__ = ["ApiError", "invalid_attributes", "invalid_body", "problem", "problem_content", "unavailable"]
 
 _TITLES = {
     400: "Bad request",
@@ -48,15 +49,20 @@ class ApiError(Exception):
 
 def problem(status: int, code: str, detail: str, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
     """Returns a problem document."""
-    content = {
-        "type": f"urn:metarl-rec:problem:{code}",
-        "title": _TITLES.get(status, "Error"),
-        "status": status,
-        "detail": detail,
-        "code": code,
+    content = problem_content(ApiError(status, code, detail), request_id)
+    return Response(json.dumps(content), status, dict(headers or {}), "application/problem+json")
+
+
+def problem_content(error: ApiError, request_id: str) -> dict[str, Any]:
+    """Returns a problem document's content (RFC 9457)."""
+    return {
+        "type": f"urn:metarl-rec:problem:{error.code}",
+        "title": _TITLES.get(error.status, "Error"),
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
         "request_id": request_id,
     }
-    return Response(json.dumps(content), status, dict(headers or {}), "application/problem+json")
 
 
 def invalid_body(error: ValidationError) -> ApiError:

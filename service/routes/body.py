@@ -48,11 +48,11 @@ def path_id(name: str, value: str) -> str:
         raise ApiError(422, "invalid_field", f"{name}: {error}") from None
 
 
-def takes(*models: type[BaseModel]) -> dict[str, Any]:
+def takes(*models: type[BaseModel], required: bool = True) -> dict[str, Any]:
     """Returns the OpenAPI part of a route whose body is one of these models."""
     refs = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
     schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -9,21 +9,38 @@ from pydantic import BaseModel
 from service.schemas.base import Attributes, Problem, check_id
 from service.schemas.feedback import Event, EventBatch, FeedbackResponse
 from service.schemas.items import ItemBody, ItemResponse
-from service.schemas.recommendations import Candidate, Exploration, RecommendationRequest, RecommendationResponse
+from service.schemas.recommendations import (
+    ActivationBody,
+    BatchResponse,
+    Boost,
+    Candidate,
+    Cap,
+    Exploration,
+    Pin,
+    RecommendationBatch,
+    RecommendationRequest,
+    RecommendationResponse,
+)
 from service.schemas.users import UserBody, UserResponse
 
 __all__ = [
     "BODIES",
     "FIELDS",
+    "ActivationBody",
     "Attributes",
+    "BatchResponse",
+    "Boost",
     "Candidate",
+    "Cap",
     "Event",
     "EventBatch",
     "Exploration",
     "FeedbackResponse",
     "ItemBody",
     "ItemResponse",
+    "Pin",
     "Problem",
+    "RecommendationBatch",
     "RecommendationRequest",
     "RecommendationResponse",
     "UserBody",
@@ -31,9 +48,17 @@ __all__ = [
     "check_id",
 ]
 
-BODIES: Final[tuple[type[BaseModel], ...]] = (RecommendationRequest, Event, EventBatch, UserBody, ItemBody)
+BODIES: Final[tuple[type[BaseModel], ...]] = (
+    RecommendationRequest,
+    RecommendationBatch,
+    ActivationBody,
+    Event,
+    EventBatch,
+    UserBody,
+    ItemBody,
+)
 """Bodies that routes parse themselves; the OpenAPI document describes them."""
 
-_PARTS: Final[tuple[type[BaseModel], ...]] = (Candidate, Exploration)
+_PARTS: Final[tuple[type[BaseModel], ...]] = (Candidate, Exploration, Boost, Pin, Cap)
 FIELDS: Final = frozenset(name for model in (*BODIES, *_PARTS) for name in model.model_fields)
 """Names of ours: an error's location may repeat these, never a client's own key."""

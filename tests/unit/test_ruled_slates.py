@@ -1,4 +1,4 @@
-"""Slates under rules: every rule is obeyed, lists are full whenever they can be, and propensities are those drawn from."""
+"""Slates under rules: each rule is obeyed, lists are full where they can be, propensities are those drawn from."""
 
 from __future__ import annotations
 
