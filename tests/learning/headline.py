@@ -3,9 +3,12 @@
     metarl-rec import ml-100k && metarl-rec evaluate --protocol cold-start
     python -m tests.learning.headline metarl-data/evaluation --data ml-100k
 
-Copies every protocol's report.json (raw results, seeds, settings, machine) and curves.png beside this file, and
-replaces the text between README.md's markers: the cold-start table, and what each protocol had to show. No figure there
-is typed by hand.
+Copies every protocol's report.json (raw results, seeds, settings, machine) and curves.png beside this file, and writes
+what all of them say: the README's cold-start table, its list of protocols with what each reached, and every bar in
+bars.md. No figure there is typed by hand. Another data set, or other users of one, has another folder:
+
+    metarl-rec evaluate --protocol cold-start --workdir W --set run.min_positives=0 --set run.min_ratings=20
+    python -m tests.learning.headline W/evaluation --data ml-100k-all-users
 """
 
 from __future__ import annotations
@@ -23,6 +26,21 @@ from metarl_rec.statistics import compare, summarize
 
 HERE = Path(__file__).parent
 README = HERE.parents[1] / "README.md"
+BARS = HERE / "bars.md"
+FOLDERS = {
+    "ml-100k": "ML-100K, at least 50 positives",
+    "ml-1m-cold": "ml-1m-cold, at least 50 positives",
+    "ml-100k-all-users": "ML-100K, at least 20 ratings",
+    "ml-1m-cold-all-users": "ml-1m-cold, at least 20 ratings",
+}
+"""Folders of reports, with whom they are about."""
+OWN_TASKS = {
+    "bandit": "100,000 tasks a cell",
+    "mdp": "100,000 tasks",
+    "sine": "1,000 tasks, five trainings",
+    "metarec": "ML-100K, 13 to 100 ratings",
+}
+"""Protocols that bring tasks of their own."""
 
 
 def headline(report: dict[str, Any], base: str) -> str:
@@ -59,15 +77,42 @@ def headline(report: dict[str, Any], base: str) -> str:
     return "\n".join(lines)
 
 
-def shown(reports: dict[str, dict[str, Any]]) -> str:
-    """Returns what each protocol had to show, as Markdown."""
-    lines = ["| protocol | what | bar | found | reached |", "|---|---|---|---|---|"]
-    for name, report in reports.items():
+def summary(found: dict[tuple[str, str], dict[str, Any]]) -> str:
+    """Returns how much of what each protocol had to show it shows, as Markdown."""
+    lines = ["| protocol | on | bars reached | not reached |", "|---|---|---|---|"]
+    for (name, folder), report in found.items():
+        bars = report["bars"]
+        if not bars:
+            continue
+        missed = [f"{bar['name']}: {bar['found']} ({bar['asked']})" for bar in bars if not bar["reached"]]
+        cells = (about(name, folder), f"{len(bars) - len(missed)} of {len(bars)}", "; ".join(missed).replace("|", "/"))
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", "Every bar with its figure: [tests/learning/bars.md](tests/learning/bars.md)."])
+
+
+def all_bars(found: dict[tuple[str, str], dict[str, Any]]) -> str:
+    """Returns every bar, as a Markdown document."""
+    lines = ["# What each protocol had to show", "", "Written by `python -m tests.learning.headline`.", ""]
+    lines += ["| protocol | on | what | bar | found | reached |", "|---|---|---|---|---|---|"]
+    for (name, folder), report in found.items():
         for bar in report["bars"]:
-            cells = (bar["name"], bar["asked"], bar["found"], "yes" if bar["reached"] else "**no**")
+            cells = (
+                about(name, folder),
+                bar["name"],
+                bar["asked"],
+                bar["found"],
+                "yes" if bar["reached"] else "**no**",
+            )
             lines.append(f"| `{name}` | " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
-    sources = ", ".join(f"`{name}`: {described(report['machine'])}" for name, report in reports.items())
-    return "\n".join([*lines, "", f"Where the figures come from: {sources}."])
+    lines += ["", "Where the figures come from:", ""]
+    for (name, folder), report in found.items():
+        lines.append(f"- `{name}`, [{folder}]({folder}/{name}.json): {described(report['machine'])}")
+    return "\n".join([*lines, ""])
+
+
+def about(protocol: str, folder: str) -> str:
+    """Returns whom a report is about, in words."""
+    return OWN_TASKS.get(protocol, FOLDERS[folder])
 
 
 def described(machine: dict[str, Any]) -> str:
@@ -89,7 +134,7 @@ def main() -> None:
     """Copies the reports and rewrites the README."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("evaluation", type=Path, help="the work directory's evaluation/")
-    parser.add_argument("--data", default="ml-100k", help="folder beside this file that the reports are copied to")
+    parser.add_argument("--data", default="ml-100k", choices=FOLDERS, help="folder that the reports are copied to")
     asked = parser.parse_args()
     target = HERE / asked.data
     target.mkdir(exist_ok=True)
@@ -98,14 +143,13 @@ def main() -> None:
             for file, kind in (("report.json", "json"), ("curves.png", "png")):
                 if (asked.evaluation / name / file).exists():
                     shutil.copyfile(asked.evaluation / name / file, target / f"{name}.{kind}")
-    if asked.data != "ml-100k":
-        return
-    found = {name: target / f"{name}.json" for name in PROTOCOLS}
-    reports = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in found.items() if path.exists()}
+    paths = {(name, folder): HERE / folder / f"{name}.json" for name in PROTOCOLS for folder in FOLDERS}
+    found = {key: json.loads(path.read_text(encoding="utf-8")) for key, path in paths.items() if path.exists()}
     text = README.read_text(encoding="utf-8")
-    base = (target / "cold-start").relative_to(README.parent).as_posix()
-    text = replaced(text, "headline", headline(reports["cold-start"], base))
-    README.write_text(replaced(text, "protocols", shown(reports)), encoding="utf-8")
+    base = (HERE / "ml-100k" / "cold-start").relative_to(README.parent).as_posix()
+    text = replaced(text, "headline", headline(found["cold-start", "ml-100k"], base))
+    README.write_text(replaced(text, "protocols", summary(found)), encoding="utf-8")
+    BARS.write_text(all_bars(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
