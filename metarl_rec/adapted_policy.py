@@ -121,12 +121,17 @@ class AdaptedPolicy:
 
     def observe(self, feedback: Feedback) -> None:
         """Adapts every user from their starting point over their whole history."""
-        history, inner = self.history, self._inner
-        if history is None:
+        if self.history is None:
             raise RuntimeError("observe comes after act")
-        if len(feedback.users) == 0:
-            return
+        if len(feedback.users):
+            self._learn(self.history, feedback)
+            self._adapt(self.history)
+
+    def _learn(self, history: History, feedback: Feedback) -> None:
         history.learn(feedback)
+
+    def _adapt(self, history: History) -> None:
+        inner = self._inner
         self.weights = adapt_batch(
             self._features, self._popularity, self._starts, history.shown, history.rewards, history.log_propensities,
             history.known, history.usable, history.sessions, history.candidates, np.asarray(inner.step_sizes),

@@ -164,9 +164,20 @@ class Dataset:
                 f"no user of {self.name} has {min_positives} ratings >= {threshold:g} and {min_ratings} ratings in all "
                 f"(the most are {positives.max(initial=0)} and {ratings.max(initial=0)}); ask for fewer"
             )
-        rows = keep_user[self.user_index]
         keep_item = np.zeros(len(self.item_ids), dtype=np.bool_)
-        keep_item[self.item_index[rows]] = True
+        keep_item[self.item_index[keep_user[self.user_index]]] = True
+        return self._part(keep_user, keep_item)
+
+    def only_items(self, keep: NDArray[np.bool_]) -> Dataset:
+        """Returns the data set without the ratings and attributes of other items; all users stay.
+
+        Args:
+            keep: [n] bool.
+        """
+        return self._part(np.ones(len(self.user_ids), dtype=np.bool_), keep)
+
+    def _part(self, users: NDArray[np.bool_], items: NDArray[np.bool_]) -> Dataset:
+        rows = users[self.user_index] & items[self.item_index]
         # By id, as the order may change: ids that were text beside a dropped one may all be integers without it.
         return Dataset.from_records(
             self.name,
@@ -174,8 +185,8 @@ class Dataset:
             [self.item_ids[i] for i in self.item_index[rows]],
             self.rating[rows],
             None if self.timestamp is None else self.timestamp[rows],
-            {self.user_ids[u]: self.user_attributes[u] for u in np.flatnonzero(keep_user)},
-            {self.item_ids[i]: self.item_attributes[i] for i in np.flatnonzero(keep_item)},
+            {self.user_ids[u]: self.user_attributes[u] for u in np.flatnonzero(users)},
+            {self.item_ids[i]: self.item_attributes[i] for i in np.flatnonzero(items)},
         )
 
 

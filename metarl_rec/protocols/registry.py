@@ -16,6 +16,8 @@ __all__ = ["PROTOCOLS", "run_protocol"]
 PROTOCOLS = {
     "cold-start": "metarl_rec.protocols.cold_start",
     "drift": "metarl_rec.protocols.drift",
+    "cold-items": "metarl_rec.protocols.cold_items",
+    "signals": "metarl_rec.protocols.signals",
     "ablation": "metarl_rec.protocols.ablation",
     "conditions": "metarl_rec.protocols.conditions",
     "bandit": "metarl_rec.protocols.bandit",

@@ -176,7 +176,10 @@ def tune(
 
 def evaluate(
     protocol: Annotated[
-        Literal["cold-start", "drift", "conditions", "ablation", "metarec", "bandit", "mdp", "sine"] | None,
+        Literal[
+            "cold-start", "drift", "cold-items", "signals", "conditions", "ablation", "metarec", "bandit", "mdp", "sine"
+        ]
+        | None,
         typer.Option(help="Train and judge anew on a protocol's own data and tasks; without it, judge the checkpoint."),
     ] = None,
     workdir: Workdir = DEFAULT_WORKDIR,

@@ -1,0 +1,72 @@
+"""Signals, small: what is told counts, what is not told does not, and told items are shown to nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from metarl_rec import dataset_store
+from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.inner_params import InnerParams
+from metarl_rec.partial_feedback import ClicksOnly, Warmed
+from metarl_rec.policies import Feedback, View
+from metarl_rec.protocols import signals
+from metarl_rec.workspace import Workspace
+from tests.unit.synthetic import small_config, small_dataset
+
+FEATURES = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+PARTS = (FEATURES, np.full(12, 0.2, np.float32), np.zeros((2, 3), np.float32), InnerParams(policy_coef=0.0))
+VIEW = View.of(np.ones((2, 12), bool))
+
+
+def test_run_reports_every_kind_and_nothing_told_is_the_plain_policy(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    dataset_store.save(small_dataset(), workspace.dataset)
+    settings = signals.Settings(splits=1, slate_sizes=(5,), shown=10, steps=6, run=small_config())
+    result = signals.run(settings, workspace, lambda *_: None)
+    (part,) = result.raw["splits"]
+    assert np.array(part["answers"]["5"][signals.CLICKS]).shape == (len(part["users"]), 2)
+    assert set(part["warm-up"]) == {"0", "5", "10", "20"}
+    assert np.array(part["warm-up"]["20"]).shape == (len(part["users"]), 6)
+    assert signals.run(settings, workspace, lambda *_: None).raw == result.raw
+
+
+def test_clicks_only_ignores_what_got_no_reward() -> None:
+    weights = []
+    for kind in (ClicksOnly, AdaptedPolicy):
+        policy = kind(*PARTS)
+        policy.begin(np.random.default_rng(1))
+        policy.act(VIEW)
+        policy.observe(Feedback.at_once(0, np.array([[1.0], [0.0]], np.float32)))
+        weights.append(policy.weights.copy())
+    clicks, everything = weights
+    np.testing.assert_allclose(clicks[0], everything[0])
+    np.testing.assert_array_equal(clicks[1], 0)
+    assert np.abs(everything[1]).max() > 0
+
+
+def test_warmed_equals_a_policy_that_was_shown_the_same_and_never_shows_it() -> None:
+    told, rewards = np.array([[3, 7], [1, 2]], np.int32), np.array([[1, 0], [1, 1]], np.float32)
+    closed = np.zeros((2, 12), bool)
+    np.put_along_axis(closed, told.astype(np.int64), True, axis=1)
+    warmed = Warmed(told, rewards, closed, *PARTS)
+    warmed.begin(np.random.default_rng(1))
+    shown = [warmed.act(VIEW).items[:, 0]]
+    after_history = warmed.weights.copy()
+    warmed.observe(Feedback.at_once(0, np.ones((2, 1), np.float32)))
+    shown.append(warmed.act(VIEW).items[:, 0])
+    assert not (np.array(shown).T[:, :, None] == told[:, None, :]).any()
+    plain = AdaptedPolicy(*PARTS)
+    plain.begin(np.random.default_rng(1))
+    plain.act(VIEW)
+    assert plain.history is not None
+    plain.history.shown, plain.history.rewards = told, rewards
+    for name in ("log_propensities", "known", "usable", "arrived", "sessions"):
+        row = getattr(plain.history, name)
+        setattr(plain.history, name, np.repeat(row, 2, axis=1))
+    plain.history.known[:] = True
+    plain._adapt(plain.history)
+    np.testing.assert_allclose(after_history, plain.weights, rtol=1e-5)
+    assert warmed.history is not None
+    np.testing.assert_array_equal(warmed.history.known, [[True, True, True, False]] * 2)
