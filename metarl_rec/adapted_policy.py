@@ -21,6 +21,7 @@ class History:
         shown: [N, B] int32, -1 where a user was not present; B grows by the slate size every step.
         rewards: [N, B] float32, 0 until known.
         log_propensities: [N, B] float32.
+        weight: [N, B] float32, how much each counts.
         known: [N, B] bool.
         arrived: [N, B] int32, number of steps shown when the answer arrived; read where known.
         usable: [N, B] bool, whether a ratio may be formed.
@@ -34,6 +35,7 @@ class History:
         self.shown = np.zeros((users, 0), np.int32)
         self.rewards = np.zeros((users, 0), np.float32)
         self.log_propensities = np.zeros((users, 0), np.float32)
+        self.weight = np.zeros((users, 0), np.float32)
         self.known = np.zeros((users, 0), np.bool_)
         self.arrived = np.zeros((users, 0), np.int32)
         self.usable = np.zeros((users, 0), np.bool_)
@@ -49,6 +51,7 @@ class History:
         self.shown = np.hstack([self.shown, np.where(present, decision.items, -1).astype(np.int32)])
         self.rewards = np.hstack([self.rewards, blank.astype(np.float32)])
         self.log_propensities = np.hstack([self.log_propensities, decision.log_propensities])
+        self.weight = np.hstack([self.weight, np.ones(blank.shape, np.float32)])
         self.known = np.hstack([self.known, blank])
         self.arrived = np.hstack([self.arrived, blank.astype(np.int32)])
         self.usable = np.hstack([self.usable, present & usable[:, None]])
@@ -134,7 +137,7 @@ class AdaptedPolicy:
         inner = self._inner
         self.weights = adapt_batch(
             self._features, self._popularity, self._starts, history.shown, history.rewards, history.log_propensities,
-            history.known, history.usable, history.sessions, history.candidates, np.asarray(inner.step_sizes),
+            history.weight, history.known, history.usable, history.sessions, history.candidates, np.asarray(inner.step_sizes),
             np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
             inner.discount, inner.forgetting, inner.caution, self.stats,
         )  # fmt: skip

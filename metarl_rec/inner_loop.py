@@ -7,7 +7,7 @@ The loss of one task, minimized over the fast weights w that actor and critic sh
 
     w <- w - (eta_k / L) grad,   L = lambda_max(I + sum_j d_j omega_j f_j f_j')
 
-with d_j = exp(-lambda (number of later transitions)), the forgetting; at the end a step back towards w0, the caution.
+with d_j = b_j exp(-lambda (number of later transitions)), b_j the transition's weight, lambda the forgetting; at the end a step back towards w0, the caution.
 
 The features are whitened by the prior, so the pull is the negative log-density of w ~ N(w0, I), and without the last
 two terms the minimum is the hierarchical-Bayes posterior mean. `kernels.adapt_one` is the compiled twin.
@@ -46,6 +46,7 @@ class SupportBatch:
         items: [N, B] int64.
         rewards: [N, B] float.
         log_propensities: [N, B] float.
+        weight: [N, B] float, as in `Support`; 0 for padding.
         valid: [N, B] bool, False for padding.
         usable: [N, B] bool, as in `Support`; False for padding.
         continues: [N, B] bool.
@@ -59,6 +60,7 @@ class SupportBatch:
     items: Tensor
     rewards: Tensor
     log_propensities: Tensor
+    weight: Tensor
     valid: Tensor
     usable: Tensor
     continues: Tensor
@@ -76,6 +78,7 @@ class SupportBatch:
             "items": np.zeros((size, count), np.int64),
             "rewards": np.zeros((size, count)),
             "log_propensities": np.zeros((size, count)),
+            "weight": np.zeros((size, count)),
         }
         flags: dict[str, NDArray[Any]] = {
             name: np.zeros((size, count), bool) for name in ("valid", "usable", "continues")
@@ -91,7 +94,10 @@ class SupportBatch:
             flags["continues"][row, :length] = support.continues
             touched[row, : len(support.touched)] = support.touched
             allowed[row, :length, : len(support.touched)] = support.allowed
-        floats = {name: torch.from_numpy(numbers[name]).to(features.dtype) for name in ("rewards", "log_propensities")}
+        floats = {
+            name: torch.from_numpy(numbers[name]).to(features.dtype)
+            for name in ("rewards", "log_propensities", "weight")
+        }
         return cls(
             features=features,
             popularity=popularity,
@@ -104,9 +110,9 @@ class SupportBatch:
         )
 
     def recency(self, forgetting: Tensor) -> Tensor:
-        """Returns d [N, B] = exp(-lambda (number of later transitions)); 0 for padding."""
+        """Returns d [N, B] = b exp(-lambda (number of later transitions)); 0 for padding."""
         later = self.valid.sum(dim=1, keepdim=True) - 1 - torch.arange(self.valid.shape[1])
-        return torch.exp(-forgetting * later.clamp_min(0)) * self.valid
+        return torch.exp(-forgetting * later.clamp_min(0)) * self.weight
 
     def precision(self, inner: InnerTensors) -> Tensor:
         """Returns d omega [N, B]; 0 for padding."""

@@ -38,6 +38,8 @@ class InnerParams(BaseModel):
             `fatigue.RETENTIONS`, in units of reward; zeros where the policy does not mind what was shown before.
         forgetting: lambda >= 0; a transition with j later ones counts exp(-lambda j) in every term, so that the policy
             follows tastes that move. 0 remembers everything.
+        organic_weight: in [0, 1], how much an event counts that answers no slate of ours. What people found by
+            themselves, they mostly like, and that says less about what they would like if they were shown it.
         caution: c >= 0; after B transitions the fast weights are w0 + B / (B + c) (w_K - w0). A guard for those whom
             adapting on little evidence would harm; 0 goes all the way.
         kl_limit_nats: greatest KL(adapted || initialization) over the candidates that an adaptation may reach;
@@ -57,5 +59,6 @@ class InnerParams(BaseModel):
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.0
     fatigue: tuple[NonNegative, NonNegative, NonNegative] = (0.0, 0.0, 0.0)
     forgetting: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    organic_weight: Annotated[float, Field(ge=0, le=1)] = 0.4
     caution: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0
     kl_limit_nats: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

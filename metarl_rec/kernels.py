@@ -197,6 +197,7 @@ def adapt_one(
     items: NDArray[np.int32],
     rewards: NDArray[Any],
     log_propensities: NDArray[Any],
+    weight: NDArray[Any],
     usable: NDArray[np.bool_],
     continues: NDArray[np.bool_],
     rest: NDArray[np.bool_],
@@ -230,7 +231,7 @@ def adapt_one(
     omega = np.empty(count, features.dtype)
     recency = np.empty(count, features.dtype)
     for j in range(count):
-        recency[j] = math.exp(-forgetting * (count - 1 - j))
+        recency[j] = weight[j] * math.exp(-forgetting * (count - 1 - j))
         rows[j] = features[items[j]]
         base[j] = popularity[items[j]]
         rarity = base[j] - _PIVOT
@@ -287,6 +288,7 @@ def adapt_batch(
     shown: NDArray[np.int32],
     rewards: NDArray[Any],
     log_propensities: NDArray[Any],
+    weight: NDArray[Any],
     known: NDArray[np.bool_],
     usable: NDArray[np.bool_],
     sessions: NDArray[np.int32],
@@ -311,6 +313,7 @@ def adapt_batch(
         shown: [N, B] int32, items in the order in which they were shown, position by position; -1 where nothing was.
         rewards: [N, B] float; read where known.
         log_propensities: [N, B] float.
+        weight: [N, B] float, how much each counts, as in `Support`.
         known: [N, B] bool, whether the reward has arrived.
         usable: [N, B] bool, whether the ratio may be formed.
         sessions: [N, B] int32, number of the session.
@@ -336,6 +339,7 @@ def adapt_batch(
         items = np.empty(count, np.int32)
         reward = np.empty(count, rewards.dtype)
         log_propensity = np.empty(count, log_propensities.dtype)
+        counts = np.empty(count, weight.dtype)
         ratio = np.empty(count, np.bool_)
         continues = np.zeros(count, np.bool_)
         allowed = np.zeros((count, seen), np.bool_)
@@ -352,11 +356,12 @@ def adapt_batch(
             items[j] = shown[user, b]
             reward[j] = rewards[user, b]
             log_propensity[j] = log_propensities[user, b]
+            counts[j] = weight[user, b]
             ratio[j] = usable[user, b]
             continues[j] = j + 1 < count and sessions[user, b] == sessions[user, at[j + 1]]
         out[user] = adapt_one(
-            features, popularity, starts[user], items, reward, log_propensity, ratio, continues, rest, touched[:seen],
-            allowed, step_sizes, value_weight, policy_coef, entropy_coef, temperature, clip, discount, forgetting,
+            features, popularity, starts[user], items, reward, log_propensity, counts, ratio, continues, rest,
+            touched[:seen], allowed, step_sizes, value_weight, policy_coef, entropy_coef, temperature, clip, discount, forgetting,
             caution, stats[user],
         )  # fmt: skip
     return out

@@ -47,7 +47,7 @@ class Warmed(AdaptedPolicy):
         """Samples among what was not told."""
         view = replace(view, candidates=view.candidates & ~self._closed)
         if self.history is None and self._told.shape[1]:
-            self.history = _told_history(view, self._told, self._told_rewards)
+            self.history = _told_history(view, self._told, self._told_rewards, self._inner.organic_weight)
             self._adapt(self.history)
         return super().act(view)
 
@@ -56,10 +56,11 @@ class Warmed(AdaptedPolicy):
         super()._learn(history, replace(feedback, steps=feedback.steps + self._told.shape[1]))
 
 
-def _told_history(view: View, told: NDArray[np.int32], rewards: NDArray[np.float32]) -> History:
+def _told_history(view: View, told: NDArray[np.int32], rewards: NDArray[np.float32], weight: float) -> History:
     history = History(view)
     history.shown, history.rewards = told.copy(), rewards.copy()
     history.log_propensities = np.zeros(told.shape, np.float32)
+    history.weight = np.full(told.shape, weight, np.float32)
     history.known = np.ones(told.shape, np.bool_)
     history.usable = np.zeros(told.shape, np.bool_)
     history.arrived, history.sessions = np.zeros((2, *told.shape), np.int32)

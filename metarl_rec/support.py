@@ -25,6 +25,7 @@ class Support:
         items: [B] int32, item numbers shown, oldest first.
         rewards: [B] float32.
         log_propensities: [B] float32, log-probability with which the behaviour policy showed the item, nats, <= 0.
+        weight: [B] float32, how much a transition counts in every term: 1 for what a slate of ours showed.
         usable: [B] bool, whether the ratio against the propensity may be formed; False for greedy impressions,
             organic events and expired candidate sets, which feed the value term only.
         continues: [B] bool, whether transition j + 1 belongs to the same session, so that its advantage is
@@ -37,6 +38,7 @@ class Support:
     items: NDArray[np.int32]
     rewards: NDArray[np.float32]
     log_propensities: NDArray[np.float32]
+    weight: NDArray[np.float32]
     usable: NDArray[np.bool_]
     continues: NDArray[np.bool_]
     rest: NDArray[np.bool_]
@@ -76,6 +78,7 @@ def shown_support(
         items=shown[at].astype(np.int32),
         rewards=rewards[at].astype(np.float32),
         log_propensities=log_propensities[at].astype(np.float32),
+        weight=np.ones(len(at), np.float32),
         usable=np.ones(len(at), np.bool_) if usable is None else usable[at],
         continues=continues,
         rest=rest,

@@ -13,20 +13,21 @@ from metarl_rec.errors import AdaptationError
 from metarl_rec.support import Support
 from service.catalogue import LiveCatalogue
 from service.metrics import Metrics
-from service.store.codec import USABLE, UserState
+from service.store.codec import NO_SLATE, USABLE, UserState
 
 __all__ = ["adapt_state", "support_of"]
 
 
-def support_of(state: UserState, catalogue: LiveCatalogue) -> Support:
+def support_of(state: UserState, catalogue: LiveCatalogue, organic_weight: float = 1.0) -> Support:
     """Returns the state's transitions as the inner loop reads them.
 
     A transition's candidates are the items on offer, minus those the user had seen when its slate was drawn, minus the
-    positions before its own. Only transitions of a slate that was sampled over the whole catalogue form a ratio; those
+    positions before its own. What answers no slate counts `organic_weight`. Only transitions of a slate that was sampled over the whole catalogue form a ratio; those
     of restricted or greedy slates, and organic events, feed the value term. Transitions of unknown items are skipped.
     """
     rows = state.transitions[catalogue.known(state.transitions["item"])]
     items = rows["item"].astype(np.int32)
+    told = np.array([key == NO_SLATE for key in rows["slate"].tolist()], dtype=bool)
     slates = [state.slates.get(key) for key in rows["slate"].tolist()]
     usable = np.array(
         [
@@ -80,6 +81,7 @@ def support_of(state: UserState, catalogue: LiveCatalogue) -> Support:
         items=items,
         rewards=rows["reward"].astype(np.float32),
         log_propensities=rows["log_propensity"].astype(np.float32),
+        weight=np.where(told, organic_weight, 1.0).astype(np.float32),
         usable=usable,
         continues=np.zeros(len(items), bool),
         rest=rest,
@@ -96,10 +98,10 @@ def adapt_state(
     metrics: Metrics,
 ) -> Adaptation | None:
     """Returns the adaptation of a user from `start`, or None where it failed; counted either way."""
-    started = time.perf_counter()
+    started, inner = time.perf_counter(), checkpoint.inner
     try:
         result = adapt_user(
-            catalogue.features, catalogue.popularity, start, support_of(state, catalogue), checkpoint.inner
+            catalogue.features, catalogue.popularity, start, support_of(state, catalogue, inner.organic_weight), inner
         )
     except AdaptationError:
         metrics.adaptations.labels("failed").inc()

@@ -34,6 +34,7 @@ def random_support(rng: np.random.Generator, n_items: int, count: int) -> Suppor
         items=items.astype(np.int32),
         rewards=(rng.random(count) < 0.5).astype(np.float32),
         log_propensities=np.log(rng.uniform(0.001, 1.0, count)).astype(np.float32),
+        weight=rng.choice([1.0, 0.4], count).astype(np.float32),
         usable=rng.random(count) < 0.8,
         continues=continues,
         rest=rest,
@@ -51,8 +52,8 @@ def run_kernel(
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
     stats = np.zeros(3)
     weights = adapt_one(
-        features, popularity, start, support.items, support.rewards, support.log_propensities, support.usable,
-        support.continues, support.rest, support.touched, support.allowed, np.asarray(inner.step_sizes),
+        features, popularity, start, support.items, support.rewards, support.log_propensities, support.weight,
+        support.usable, support.continues, support.rest, support.touched, support.allowed, np.asarray(inner.step_sizes),
         np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
         inner.discount, inner.forgetting, inner.caution, stats,
     )  # fmt: skip
@@ -136,6 +137,7 @@ def test_adapt_batch_with_absence_and_late_answers_equals_one_by_one(session_len
     rewards = (rng.random((users, width)) < 0.4).astype(np.float32)
     log_propensities = np.log(rng.uniform(0.01, 0.9, (users, width))).astype(np.float32)
     sessions = np.broadcast_to(np.arange(width) // slate_size // session_length, (users, width)).astype(np.int32)
+    weight = np.ones((users, width), np.float32)
     known, usable = rng.random((users, width)) < 0.8, rng.random((users, width)) < 0.8
     away = np.repeat(rng.random((users, steps)) < 0.2, slate_size, axis=1)
     away[0], known[1] = False, False
@@ -144,8 +146,8 @@ def test_adapt_batch_with_absence_and_late_answers_equals_one_by_one(session_len
     inner = InnerParams(policy_coef=0.01, temperature=0.05, discount=0.5)
     stats = np.zeros((users, 3))
     found = adapt_batch(
-        features, popularity, starts, shown, rewards, log_propensities, known & ~away, usable, sessions, candidates,
-        np.asarray(inner.step_sizes), np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef,
+        features, popularity, starts, shown, rewards, log_propensities, weight, known & ~away, usable, sessions,
+        candidates, np.asarray(inner.step_sizes), np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef,
         inner.temperature, inner.clip, inner.discount, inner.forgetting, inner.caution, stats,
     )  # fmt: skip
     for user in range(users):

@@ -62,10 +62,11 @@ def test_warmed_equals_a_policy_that_was_shown_the_same_and_never_shows_it() -> 
     plain.act(VIEW)
     assert plain.history is not None
     plain.history.shown, plain.history.rewards = told, rewards
-    for name in ("log_propensities", "known", "usable", "arrived", "sessions"):
+    for name in ("log_propensities", "weight", "known", "usable", "arrived", "sessions"):
         row = getattr(plain.history, name)
         setattr(plain.history, name, np.repeat(row, 2, axis=1))
     plain.history.known[:] = True
+    plain.history.weight[:] = 0.4
     plain._adapt(plain.history)
     np.testing.assert_allclose(after_history, plain.weights, rtol=1e-5)
     assert warmed.history is not None
