@@ -18,12 +18,13 @@ from service.store.codec import NO_SLATE, USABLE, UserState
 __all__ = ["adapt_state", "support_of"]
 
 
-def support_of(state: UserState, catalogue: LiveCatalogue, organic_weight: float = 1.0) -> Support:
+def support_of(state: UserState, catalogue: LiveCatalogue, organic_weight: float) -> Support:
     """Returns the state's transitions as the inner loop reads them.
 
     A transition's candidates are the items on offer, minus those the user had seen when its slate was drawn, minus the
-    positions before its own. What answers no slate counts `organic_weight`. Only transitions of a slate that was sampled over the whole catalogue form a ratio; those
-    of restricted or greedy slates, and organic events, feed the value term. Transitions of unknown items are skipped.
+    positions before its own. What answers no slate counts `organic_weight`. Only transitions of a slate that was
+    sampled over the whole catalogue form a ratio; those of restricted or greedy slates, and organic events, feed the
+    value term. Transitions of unknown items are skipped.
     """
     rows = state.transitions[catalogue.known(state.transitions["item"])]
     items = rows["item"].astype(np.int32)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from service.settings import Settings
-from service.store.codec import NO_SLATE, TRANSITION, USABLE, Impression, Slate, UserState
+from service.store.codec import NO_SLATE, TRANSITION, USABLE, Impression, Slate, UserState, type_bits, types_of
 from service.store.keys import digest
 
 __all__ = ["Draft"]
@@ -35,11 +35,11 @@ class Draft:
         for row in state.transitions.tolist():
             self._rows[row[5], row[1]] = row
         self._slates = dict(state.slates)
-        self._seen = dict.fromkeys(state.seen.tolist())
+        self._seen = dict(zip(state.seen.tolist(), types_of(state).tolist(), strict=True))
 
-    def see(self, number: int) -> None:
-        """Notes that the user has given feedback on an item."""
-        self._seen[number] = None
+    def see(self, number: int, event_type: str) -> None:
+        """Notes that the user has given feedback on an item, by an event of a type."""
+        self._seen[number] = self._seen.get(number, 0) | type_bits([event_type])
         self._updated = self._now
 
     def learn(
@@ -70,6 +70,7 @@ class Draft:
         rows = list(self._rows.values())[-self._settings.buffer_size :]
         used = {row[5] for row in rows}
         seen = np.fromiter(self._seen, np.uint32, len(self._seen))
+        types = np.fromiter(self._seen.values(), np.uint16, len(self._seen))
         dropped = max(0, len(seen) - self._settings.max_seen)
         return replace(
             self._before,
@@ -79,6 +80,7 @@ class Draft:
             transitions=np.array(rows, TRANSITION) if rows else np.zeros(0, TRANSITION),
             slates={key: slate for key, slate in self._slates.items() if key in used},
             seen=seen[dropped:],
+            seen_types=types[dropped:],
             seen_dropped=self._before.seen_dropped + dropped,
             weights=None,
         )

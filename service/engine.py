@@ -68,6 +68,7 @@ class Engine:
     items: ItemStore
     rng: np.random.Generator
     synced: bool = False
+    _following: asyncio.Lock = field(default_factory=asyncio.Lock)
     _locks: weakref.WeakValueDictionary[str, asyncio.Lock] = field(default_factory=weakref.WeakValueDictionary)
 
     def lock(self, user: str) -> asyncio.Lock:
@@ -87,26 +88,41 @@ class Engine:
         Raises:
             StoreUnavailable: Redis is away.
         """
-        numbers = await self.items.register_items([item.item_id for item in self.checkpoint.items])
-        fresh = LiveCatalogue(self.checkpoint, numbers)
-        found = await self.items.item_changes(0)
-        fresh.apply(found.changes, found.records)
-        self.catalogue, self.synced = fresh, True
-        self.metrics.catalog_items.set(int(fresh.available.sum()))
+        async with self._following:
+            await self._start_over()
 
     async def catch_up(self, changes: int) -> None:
-        """Brings the catalogue to the change counter that was read with a user's state."""
-        if not self.synced:
-            await self.sync_items()
-        if changes == self.catalogue.changes:
+        """Brings the catalogue to the change counter that was read with a user's state.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+        if self.synced and changes == self.catalogue.changes:
             return
-        found = await self.items.item_changes(self.catalogue.changes)
-        if found.changes < self.catalogue.changes:
-            # Redis lost its items, or is another one: start over from what it has.
-            await self.sync_items()
-            return
-        self.catalogue.apply(found.changes, found.records)
-        self.metrics.catalog_items.set(int(self.catalogue.available.sum()))
+        # One at a time: an older page that arrives late must not undo a newer one.
+        async with self._following:
+            if not self.synced:
+                await self._start_over()
+            elif changes != self.catalogue.changes:
+                await self._follow(self.catalogue)
+
+    async def _start_over(self) -> None:
+        numbers = await self.items.register_items([item.item_id for item in self.checkpoint.items])
+        await self._follow(LiveCatalogue(self.checkpoint, numbers))
+
+    async def _follow(self, catalogue: LiveCatalogue) -> None:
+        """Applies all changes since the catalogue's own, and serves from it."""
+        while True:
+            found = await self.items.changes_after(catalogue.changes)
+            if found.complete and found.changes < catalogue.changes:
+                break
+            catalogue.apply(found.changes, found.records)
+            if found.complete:
+                self.catalogue, self.synced = catalogue, True
+                self.metrics.catalog_items.set(int(catalogue.on_offer(self.now()).sum()))
+                return
+        # Redis lost its items, or is another one: start over from what it has.
+        await self._start_over()
 
     def decode(self, data: bytes | None) -> UserState:
         """Returns a user's state; what cannot be read counts as none, and is counted."""

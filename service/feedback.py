@@ -202,7 +202,7 @@ def _append(
             outcome.rejected.append((entry, code or "unknown_item"))
             continue
         if event.type != "impression":
-            draft.see(number)
+            draft.see(number, event.type)
         reward = reward_of(event, settings)
         if reward is not None:
             outcome.rewards.append(reward)

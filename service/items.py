@@ -1,38 +1,113 @@
-"""Items: upsert and read; a new one is recommendable at once, on every replica."""
+"""Items: upsert, change, delete, list, and those most alike; effective at once, on every replica."""
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from metarl_rec.errors import DataError
-from service.catalogue import item_record
+from service.catalogue import ItemRecord, item_record
 from service.engine import Engine
 from service.errors import ApiError, invalid_attributes, unavailable
-from service.schemas import ItemBody
+from service.filters import FilterError
+from service.schemas import ItemBody, ItemPatch
 from service.store.connection import StoreUnavailable
 
-__all__ = ["describe_item", "put_item"]
+__all__ = ["delete_item", "describe_item", "list_items", "patch_item", "put_item", "record_of", "similar_items"]
+
+_UNKNOWN = ApiError(404, "unknown_item", "no item has this id; PUT it first")
+
+
+def record_of(engine: Engine, item_id: str, body: ItemBody) -> ItemRecord:
+    """Returns an item's record.
+
+    Raises:
+        ApiError: 422 for an attribute that the checkpoint declares with another type.
+    """
+    _check(engine, body.attributes)
+    return {
+        "item_id": item_id,
+        "attributes": body.attributes,
+        "available": body.available,
+        "published_at": body.published_at.timestamp() if body.published_at else None,
+        "expires_at": body.expires_at.timestamp() if body.expires_at else None,
+    }
 
 
 async def put_item(engine: Engine, item_id: str, body: ItemBody) -> dict[str, Any]:
     """Stores an item and returns it as it is now recommended.
 
     Raises:
-        ApiError: 422 for an attribute that the checkpoint does not declare or of a wrong type; 503 without Redis.
+        ApiError: 422 as in `record_of`; 503 without Redis.
+    """
+    await _store(engine, item_id, record_of(engine, item_id, body))
+    return describe_item(engine, item_id)
+
+
+async def patch_item(engine: Engine, item_id: str, patch: ItemPatch) -> dict[str, Any]:
+    """Changes parts of an item; of two patches at once, the later one decides each part that both name.
+
+    Raises:
+        ApiError: 404 for an unknown item; 422 as in `record_of`; 503 without Redis.
     """
     try:
-        engine.checkpoint.item_attributes.encode(body.attributes)
-    except DataError as error:
-        raise invalid_attributes("attributes", error) from None
-    record = item_record(item_id, body.attributes, body.available)
+        await engine.catch_up(await engine.items.counter())
+    except StoreUnavailable as error:
+        raise unavailable(error.kind) from None
+    number = engine.catalogue.number(item_id)
+    if number is None:
+        raise _UNKNOWN
+    record = engine.catalogue.record(number)
+    attributes = {**record["attributes"], **patch.attributes}
+    record["attributes"] = {name: value for name, value in attributes.items() if value is not None}
+    _check(engine, record["attributes"])
+    if patch.available is not None:
+        record["available"] = patch.available
+    if "published_at" in patch.model_fields_set:
+        record["published_at"] = patch.published_at.timestamp() if patch.published_at else None
+    if "expires_at" in patch.model_fields_set:
+        record["expires_at"] = patch.expires_at.timestamp() if patch.expires_at else None
+    await _store(engine, item_id, record)
+    return describe_item(engine, item_id)
+
+
+async def delete_item(engine: Engine, item_id: str) -> None:
+    """Takes an item out of everything; repeating it is harmless. Transitions with it are skipped from now on.
+
+    Its number stays with its id for ever, so that they mean the same item again, should it come back.
+
+    Raises:
+        ApiError: 503 without Redis.
+    """
+    if engine.synced and engine.catalogue.number(item_id) is None:
+        try:
+            await engine.catch_up(await engine.items.counter())
+        except StoreUnavailable as error:
+            raise unavailable(error.kind) from None
+        if engine.catalogue.number(item_id) is None:
+            return
+    await _store(engine, item_id, {"item_id": item_id, "deleted": True})
+
+
+async def _store(engine: Engine, item_id: str, record: ItemRecord) -> None:
     try:
         if not engine.synced:
             await engine.sync_items()
-        _, change = await engine.items.put_item(item_id, record)
-        await engine.catch_up(change)
+        await engine.catch_up(await engine.items.put([(item_id, item_record(record))]))
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
-    return describe_item(engine, item_id)
+
+
+def _check(engine: Engine, attributes: Mapping[str, Any]) -> None:
+    names = engine.checkpoint.item_attributes.names
+    try:
+        engine.checkpoint.item_attributes.encode({name: v for name, v in attributes.items() if name in names})
+    except DataError as error:
+        raise invalid_attributes("attributes", error) from None
 
 
 def describe_item(engine: Engine, item_id: str) -> dict[str, Any]:
@@ -43,10 +118,85 @@ def describe_item(engine: Engine, item_id: str) -> dict[str, Any]:
     """
     number = engine.catalogue.number(item_id)
     if number is None:
-        raise ApiError(404, "unknown_item", "no item has this id; PUT it first")
+        raise _UNKNOWN
+    return _description(engine, number)
+
+
+def list_items(engine: Engine, limit: int, cursor: str | None, expression: str | None) -> dict[str, Any]:
+    """Returns a page of items in the order of their numbers; an item is on one page, whatever changes meanwhile.
+
+    Raises:
+        ApiError: 422 for a cursor that is none of ours, or a filter that cannot be read.
+    """
+    catalogue = engine.catalogue
+    numbers = catalogue.following(-1 if cursor is None else _after(cursor))
+    if expression is not None:
+        try:
+            numbers = numbers[catalogue.select(expression)[numbers]]
+        except FilterError as error:
+            raise ApiError(422, "invalid_field", f"filter: {error}") from None
+    page: dict[str, Any] = {"items": [_description(engine, int(number)) for number in numbers[:limit]]}
+    if len(numbers) > limit:
+        page["cursor"] = base64.urlsafe_b64encode(str(int(numbers[limit - 1])).encode()).decode()
+    return page
+
+
+def _after(cursor: str) -> int:
+    try:
+        number = int(base64.urlsafe_b64decode(cursor.encode()).decode("ascii"))
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**32:
+        raise ApiError(422, "invalid_field", "cursor: take it from the page before, or leave it out")
+    return number
+
+
+def similar_items(engine: Engine, item_id: str, k: int, expression: str | None) -> dict[str, Any]:
+    """Returns the items on offer that are most like another: cosine of features, an exact scan.
+
+    Raises:
+        ApiError: 404 for an unknown item; 422 for a filter that cannot be read.
+    """
+    catalogue = engine.catalogue
+    number = catalogue.number(item_id)
+    if number is None:
+        raise _UNKNOWN
+    mask = catalogue.on_offer(engine.now()).copy()
+    mask[number] = False
+    if expression is not None:
+        try:
+            mask &= catalogue.select(expression)
+        except FilterError as error:
+            raise ApiError(422, "invalid_field", f"filter: {error}") from None
+    others = np.flatnonzero(mask)
+    rows, row = catalogue.features[others], catalogue.features[number]
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(row)
+    cosine = np.divide(rows @ row, lengths, out=np.zeros(len(others), np.float32), where=lengths > 0)
+    best = np.argsort(-cosine, kind="stable")[:k]
     return {
-        "item_id": item_id,
-        "attributes": dict(engine.catalogue.attributes(number)),
-        "available": engine.catalogue.is_available(number),
-        "popularity": round(float(engine.catalogue.popularity[number]), 6),
+        "items": [
+            {
+                "item_id": catalogue.item_id(int(others[at])),
+                "similarity": round(float(cosine[at]), 6),
+                "attributes": dict(catalogue.attributes(int(others[at]))),
+            }
+            for at in best
+        ]
     }
+
+
+def _description(engine: Engine, number: int) -> dict[str, Any]:
+    catalogue = engine.catalogue
+    record = catalogue.record(number)
+    declared = engine.checkpoint.item_attributes.names
+    found: dict[str, Any] = {
+        "item_id": record["item_id"],
+        "attributes": dict(record["attributes"]),
+        "available": record["available"],
+        "popularity": round(float(catalogue.popularity[number]), 6),
+        "not_learned_from": [name for name in record["attributes"] if name not in declared],
+    }
+    for name, time in (("published_at", record["published_at"]), ("expires_at", record["expires_at"])):
+        if time is not None:
+            found[name] = datetime.fromtimestamp(time, UTC).isoformat()
+    return found

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
@@ -33,7 +34,10 @@ from service.store.item_store import ItemStore
 from service.store.user_store import UserStore
 from service.warmup import warm
 
-__all__ = ["create_app"]
+__all__ = ["ROUTERS", "create_app"]
+
+ROUTERS = (recommendations.router, feedback.router, users.router, items.router, operations.router)
+"""Every route, in the order of the documentation."""
 
 _log = logging.getLogger("metarl.service")
 _DESCRIPTION = """Recommendations that become personal after two or three reactions.
@@ -66,9 +70,10 @@ def create_app(settings: Settings) -> ASGIApp:
 
     app = FastAPI(title="metarl-rec", version=__version__, description=_DESCRIPTION, lifespan=lifespan, redoc_url=None)
     app.state.ready = False
-    for module in (recommendations, feedback, users, items, operations):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _internal_error)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -142,6 +147,13 @@ def _log_away() -> None:
 async def _api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - what it is registered for
     return problem(error.status, error.code, error.detail, request.state.request_id, error.headers)
+
+
+async def _parameter_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
+    first = error.errors()[0]
+    detail = f"{first['loc'][-1]}: {first['msg']}; see /docs"
+    return problem(422, "invalid_parameter", detail, request.state.request_id)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

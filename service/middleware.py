@@ -20,7 +20,8 @@ from service.settings import Settings
 __all__ = ["BATCH_ROUTES", "Boundary"]
 
 _log = logging.getLogger("metarl.http")
-BATCH_ROUTES = ("/v1/feedback", "/v1/recommendations")
+BATCH_ROUTES = ("/v1/feedback", "/v1/recommendations", "/v1/recommendations/batch")
+BULK_ROUTE = "/v1/items/bulk"
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -77,6 +78,8 @@ class Boundary:
             self._note(scope, status, time.perf_counter() - started, request_id)
 
     def _limit(self, scope: Scope) -> int:
+        if scope["path"] == BULK_ROUTE:
+            return self._settings.max_bulk_body_bytes
         batch = scope["path"] in BATCH_ROUTES
         return self._settings.max_batch_body_bytes if batch else self._settings.max_body_bytes
 
@@ -111,7 +114,9 @@ class Boundary:
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """Returns `receive` under the limits; what exceeds them is raised inside the application, which answers it."""
         left, complete = self._limit(scope), False
-        deadline = asyncio.get_running_loop().time() + self._settings.body_timeout_s
+        bulk = scope["path"] == BULK_ROUTE
+        limit_s = self._settings.bulk_timeout_s if bulk else self._settings.body_timeout_s
+        deadline = asyncio.get_running_loop().time() + limit_s
 
         async def take() -> Message:
             nonlocal left, complete

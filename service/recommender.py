@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from metarl_rec.errors import DataError
-from metarl_rec.kernels import score_items
-from metarl_rec.slates import greedy_slate, sample_slate
-from service.engine import Engine, Standing
-from service.errors import ApiError, invalid_attributes
-from service.fatigue import fatigue_of
+from service.answering import body_of
+from service.drawing import draw
+from service.engine import Engine
+from service.errors import ApiError, invalid_attributes, problem_content, unavailable
 from service.schemas import RecommendationRequest
 from service.store.codec import Impression, StateError, UserState, decode_impression, encode_impression
 from service.store.connection import StoreUnavailable
-from service.store.keys import UserKeys, new_recommendation_id
+from service.store.keys import UserKeys, new_recommendation_id, user_of_recommendation
 
-__all__ = ["Answer", "recommend"]
+__all__ = ["Answer", "activate", "recommend", "recommend_batch"]
 
-_REASONS = 3
 _ATTEMPTS = 3
+_USERS_AT_ONCE = 16
 _META = ("redis", "state", "adaptation")
 """What leaves only the meta-policy to serve; where just the impression was lost, the slate is still personal."""
 
@@ -36,14 +33,6 @@ class Answer:
 
     body: bytes
     headers: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Slate:
-    items: NDArray[np.int32]
-    log_propensities: NDArray[np.float64]
-    values: NDArray[np.float32]
-    fatigue: NDArray[np.float32] | None = None
 
 
 async def recommend(engine: Engine, request: RecommendationRequest) -> Answer:
@@ -59,6 +48,60 @@ async def recommend(engine: Engine, request: RecommendationRequest) -> Answer:
     raise AssertionError("the last attempt answers")
 
 
+async def recommend_batch(
+    engine: Engine, requests: Sequence[RecommendationRequest], request_id: str
+) -> list[dict[str, Any]]:
+    """Returns each request's status and body, in order; one that is refused does not touch the others."""
+    gate = asyncio.Semaphore(_USERS_AT_ONCE)
+
+    async def one(request: RecommendationRequest) -> dict[str, Any]:
+        async with gate:
+            try:
+                answer = await recommend(engine, request)
+            except ApiError as error:
+                return {"status": error.status, "body": problem_content(error, request_id)}
+            return {"status": 200, "body": json.loads(answer.body)}
+
+    return await asyncio.gather(*(one(request) for request in requests))
+
+
+async def activate(engine: Engine, recommendation_id: str, user_id: str | None) -> None:
+    """Marks a prefetched slate as shown; its reward window begins now. Repeating it is harmless.
+
+    Raises:
+        ApiError: 404 where no live slate of this user has the id; 422 where the id does not tell whose it is; 503.
+    """
+    tenant = engine.settings.tenant
+    owner = user_of_recommendation(tenant, recommendation_id)
+    named = UserKeys.of(tenant, user_id) if user_id is not None else None
+    keys = named or owner
+    if keys is None:
+        detail = "user_id: give it, because the caller chose this recommendation_id"
+        raise ApiError(422, "invalid_field", detail)
+    unknown = ApiError(
+        404, "unknown_impression", "no live recommendation of this user has this id; it expired or never was"
+    )
+    if owner is not None and owner.user != keys.user:
+        raise unknown
+    try:
+        for _ in range(_ATTEMPTS):
+            snapshot = await engine.users.read(keys, [recommendation_id])
+            data, life = snapshot.impressions[0], engine.decode(snapshot.state).life
+            if data is None or (impression := decode_impression(data)).life != life:
+                raise unknown
+            if impression.active:
+                return
+            expires = engine.now() + engine.settings.impression_ttl_s
+            shown = encode_impression(replace(impression, active=True, expires=expires))
+            if await engine.users.replace_impression(keys, recommendation_id, data, shown, expires):
+                return
+    except StoreUnavailable as error:
+        raise unavailable(error.kind) from None
+    except StateError:
+        raise unknown from None
+    raise unavailable("contention")
+
+
 async def _attempt(engine: Engine, request: RecommendationRequest, *, last: bool) -> Answer | None:
     """Returns the answer, or None where the user was deleted meanwhile and there is another attempt."""
     keys = UserKeys.of(engine.settings.tenant, request.user_id)
@@ -66,6 +109,8 @@ async def _attempt(engine: Engine, request: RecommendationRequest, *, last: bool
     digest = hashlib.blake2b(request.model_dump_json().encode(), digest_size=16).digest()
     degraded: str | None = None
     state = UserState()
+    if request.context:
+        raise ApiError(422, "invalid_field", "context: this checkpoint declares no context features; leave it out")
     try:
         wanted = [recommendation_id] if request.recommendation_id else []
         snapshot = await engine.users.read(keys, wanted)
@@ -83,19 +128,15 @@ async def _attempt(engine: Engine, request: RecommendationRequest, *, last: bool
         raise invalid_attributes("user_attributes", error) from None
     if standing.status == "pending":
         degraded = degraded or "adaptation"
-    mask, ignored = _candidates(engine, state, request)
-    fatigue = fatigue_of(
-        state, engine.catalogue, engine.checkpoint.inner, now=engine.now(), session_gap_s=engine.settings.session_gap_s
-    )
-    slate = _draw(engine, standing, mask, request, fatigue)
-    body = _body(engine, request, recommendation_id, state, standing, slate, ignored, degraded)
+    slate = draw(engine, state, standing, request)
+    body = body_of(engine, request, recommendation_id, state, standing, slate)
     if degraded != "redis":
         impression = Impression(
             life=state.life,
             request=digest,
             seen=state.seen_dropped + len(state.seen),
-            # A ratio compares policies of values alone, so a slate that fatigue had a hand in forms none.
-            usable=_forms_ratios(request) and fatigue is None,
+            usable=slate.usable,
+            active=request.activate,
             expires=engine.now() + engine.settings.impression_ttl_s,
             items=tuple(int(item) for item in slate.items),
             log_propensities=tuple(float(value) for value in slate.log_propensities),
@@ -134,127 +175,3 @@ def _replay(engine: Engine, data: bytes | None, digest: bytes) -> Answer:
         raise ApiError(409, "conflict", "recommendation_id was used for another request; choose a new one")
     engine.metrics.recommendations.labels("champion", "adapted", "replayed").inc()
     return Answer(impression.body, {"X-Policy": "personal", "X-Replay": "true"})
-
-
-def _forms_ratios(request: RecommendationRequest) -> bool:
-    """Returns whether the slate is drawn from the candidates that `adapter.support_of` rebuilds later."""
-    restricted = request.candidates is not None or bool(request.exclude_item_ids) or not request.exclude_seen
-    return request.exploration.enabled and not restricted
-
-
-def _candidates(
-    engine: Engine, state: UserState, request: RecommendationRequest
-) -> tuple[NDArray[np.bool_], list[str]]:
-    """Returns the items [n] bool that may be shown, and the candidates that are unknown."""
-    catalogue = engine.catalogue
-    mask = catalogue.available.copy()
-    ignored: list[str] = []
-    if request.candidates is not None:
-        offered = np.zeros_like(mask)
-        for candidate in request.candidates:
-            number = catalogue.number(candidate.item_id)
-            if number is None:
-                ignored.append(candidate.item_id)
-            else:
-                offered[number] = True
-        mask &= offered
-    if request.exclude_seen:
-        mask[state.seen[state.seen < len(mask)]] = False
-    for item_id in request.exclude_item_ids:
-        number = catalogue.number(item_id)
-        if number is not None:
-            mask[number] = False
-    return mask, ignored
-
-
-def _draw(
-    engine: Engine,
-    standing: Standing,
-    mask: NDArray[np.bool_],
-    request: RecommendationRequest,
-    fatigue: NDArray[np.float32] | None,
-) -> _Slate:
-    values = np.empty(len(mask), np.float32)
-    score_items(engine.catalogue.features, engine.catalogue.popularity, standing.weights, values)
-    if fatigue is not None:
-        values -= fatigue
-    if not request.exploration.enabled:
-        items = greedy_slate(values, mask, request.k)
-        return _Slate(items, np.zeros(len(items)), values, fatigue)
-    temperature = request.exploration.temperature or engine.checkpoint.inner.temperature
-    items, log_propensities = sample_slate(values, mask, temperature, engine.rng.random(request.k))
-    return _Slate(items, log_propensities, values, fatigue)
-
-
-def _body(
-    engine: Engine,
-    request: RecommendationRequest,
-    recommendation_id: str,
-    state: UserState,
-    standing: Standing,
-    slate: _Slate,
-    ignored: list[str],
-    degraded: str | None,
-) -> dict[str, Any]:
-    items = []
-    for rank, (number, log_propensity) in enumerate(zip(slate.items, slate.log_propensities, strict=True), start=1):
-        item: dict[str, Any] = {
-            "item_id": engine.catalogue.item_id(int(number)),
-            "rank": rank,
-            "score": round(float(slate.values[number]), 6),
-            "propensity": float(np.exp(log_propensity)),
-        }
-        if request.explain:
-            item["attributes"] = dict(engine.catalogue.attributes(int(number)))
-            item["reasons"] = _reasons(engine, state, standing, slate, int(number))
-        items.append(item)
-    expires = engine.now() + engine.settings.impression_ttl_s
-    adapted_at = datetime.fromtimestamp(state.updated, UTC).isoformat() if state.updated else None
-    body: dict[str, Any] = {
-        "recommendation_id": recommendation_id,
-        "policy": {"version": engine.checkpoint.version, "alias": "champion"},
-        "user": {
-            "status": "adapted" if standing.status == "adapted" else "cold",
-            "transitions": len(state.transitions),
-            "adapted_at": adapted_at,
-        },
-        "items": items,
-        "slate_propensity": float(np.exp(slate.log_propensities.sum())),
-        "ope_eligible": request.exploration.enabled and degraded is None,
-        "expires_at": datetime.fromtimestamp(expires, UTC).isoformat(),
-    }
-    if ignored:
-        body["ignored"] = ignored
-    return body
-
-
-def _reasons(engine: Engine, state: UserState, standing: Standing, slate: _Slate, number: int) -> list[dict[str, Any]]:
-    """Returns how an item's score comes about: population, adaptation, fatigue, and the transitions most like it.
-
-    A transition's part is its likeness f_j . f_i times its surprise y_j - v_j under the initialization: the direction
-    in which the first epoch's value gradient moved this item. The parts rank transitions; they do not add up.
-    """
-    features, popularity = engine.catalogue.features, engine.catalogue.popularity
-    row = features[number]
-    population = float(popularity[number] + row @ standing.start)
-    reasons: list[dict[str, Any]] = [{"kind": "population", "contribution": round(population, 6)}]
-    if slate.fatigue is not None:
-        reasons.append({"kind": "fatigue", "contribution": round(-float(slate.fatigue[number]), 6)})
-    if standing.status != "adapted":
-        return reasons
-    reasons.append({"kind": "adaptation", "contribution": round(float(row @ (standing.weights - standing.start)), 6)})
-    shown = np.array(
-        [int(item) for item in state.transitions["item"] if engine.catalogue.knows(int(item))], dtype=np.int64
-    )
-    known = np.array([engine.catalogue.knows(int(item)) for item in state.transitions["item"]], dtype=bool)
-    surprise = state.transitions["reward"][known] - popularity[shown] - features[shown] @ standing.start
-    parts = (features[shown] @ row) * surprise
-    reasons += [
-        {
-            "kind": "transition",
-            "contribution": round(float(parts[index]), 6),
-            "item_id": engine.catalogue.item_id(int(shown[index])),
-        }
-        for index in np.argsort(-np.abs(parts))[:_REASONS]
-    ]
-    return reasons

@@ -44,10 +44,12 @@ class Settings(BaseSettings):
         breaker_open_s: how long an open breaker waits before it tries again.
         max_body_bytes: limit of a request body.
         max_batch_body_bytes: limit of the body of events[] and of candidates.
+        max_bulk_body_bytes: limit of the body of a bulk load.
         max_in_flight: requests at work at once; beyond that 429.
         max_header_bytes: limit of a request line with its headers.
         header_timeout_s: how long they may take to arrive.
         body_timeout_s: how long a body may take to arrive.
+        bulk_timeout_s: how long the body of a bulk load may take to arrive and be applied.
         shutdown_grace_s: how long a stop waits for requests at work.
         seed: of the sampler; None draws one from the operating system.
         log_level: debug, info, warning or error.
@@ -77,10 +79,12 @@ class Settings(BaseSettings):
     breaker_open_s: float = Field(default=1.0, gt=0)
     max_body_bytes: int = Field(default=64 * 1024, ge=1024)
     max_batch_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_bulk_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     max_in_flight: int = Field(default=256, ge=1)
     max_header_bytes: int = Field(default=16 * 1024, ge=1024)
     header_timeout_s: float = Field(default=5.0, gt=0, le=600)
     body_timeout_s: float = Field(default=5.0, gt=0, le=600)
+    bulk_timeout_s: float = Field(default=120.0, gt=0, le=3600)
     shutdown_grace_s: int = Field(default=20, ge=1)
     seed: int | None = Field(default=None, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"

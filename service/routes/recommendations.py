@@ -1,19 +1,29 @@
-"""POST /v1/recommendations."""
+"""POST /v1/recommendations, and what goes with it: batches, activation."""
 
 from __future__ import annotations
+
+import json
 
 from fastapi import APIRouter, Request
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from service.recommender import recommend
-from service.routes.body import engine_of, parse, problems, takes
-from service.schemas import RecommendationRequest, RecommendationResponse
+from service.recommender import activate, recommend, recommend_batch
+from service.routes.body import engine_of, parse, path_id, problems, takes
+from service.schemas import (
+    ActivationBody,
+    BatchResponse,
+    RecommendationBatch,
+    RecommendationRequest,
+    RecommendationResponse,
+)
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["recommendations"])
 _REQUEST = TypeAdapter(RecommendationRequest)
+_BATCH = TypeAdapter(RecommendationBatch)
+_ACTIVATION = TypeAdapter(ActivationBody)
 
 
 @router.post(
@@ -26,3 +36,34 @@ async def post_recommendation(request: Request) -> Response:
     """Draws a slate from the user's personal policy, with the propensity of every position."""
     answer = await recommend(engine_of(request), await parse(request, _REQUEST))
     return Response(answer.body, headers=answer.headers, media_type="application/json")
+
+
+@router.post(
+    "/v1/recommendations/batch",
+    summary="Slates for up to 100 users",
+    openapi_extra=takes(RecommendationBatch),
+    responses={200: {"model": BatchResponse}, **problems(413, 415, 422, 429)},
+)
+async def post_recommendations(request: Request) -> Response:
+    """Answers every request by itself: a status and a body each, in order."""
+    batch = await parse(request, _BATCH)
+    results = await recommend_batch(engine_of(request), batch.requests, request.state.request_id)
+    return Response(json.dumps({"results": results}), media_type="application/json")
+
+
+@router.post(
+    "/v1/recommendations/{recommendation_id}/activate",
+    summary="A prefetched slate is shown",
+    status_code=204,
+    openapi_extra=takes(ActivationBody, required=False),
+    responses=problems(404, 413, 415, 422, 429, 503),
+)
+async def post_activation(recommendation_id: str, request: Request) -> Response:
+    """Starts the reward window of a slate that was asked for with `activate: false`; repeating it is harmless.
+
+    The body tells whose slate it is, and may be left out for an id that the service made.
+    """
+    name = path_id("recommendation_id", recommendation_id)
+    body = await parse(request, _ACTIVATION) if await request.body() else ActivationBody()
+    await activate(engine_of(request), name, body.user_id)
+    return Response(status_code=204)

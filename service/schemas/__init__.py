@@ -8,7 +8,15 @@ from pydantic import BaseModel
 
 from service.schemas.base import Attributes, Problem, check_id
 from service.schemas.feedback import Event, EventBatch, FeedbackResponse
-from service.schemas.items import ItemBody, ItemResponse
+from service.schemas.items import (
+    BulkItem,
+    BulkResponse,
+    ItemBody,
+    ItemPage,
+    ItemPatch,
+    ItemResponse,
+    SimilarResponse,
+)
 from service.schemas.recommendations import (
     ActivationBody,
     BatchResponse,
@@ -30,6 +38,8 @@ __all__ = [
     "Attributes",
     "BatchResponse",
     "Boost",
+    "BulkItem",
+    "BulkResponse",
     "Candidate",
     "Cap",
     "Event",
@@ -37,12 +47,15 @@ __all__ = [
     "Exploration",
     "FeedbackResponse",
     "ItemBody",
+    "ItemPage",
+    "ItemPatch",
     "ItemResponse",
     "Pin",
     "Problem",
     "RecommendationBatch",
     "RecommendationRequest",
     "RecommendationResponse",
+    "SimilarResponse",
     "UserBody",
     "UserResponse",
     "check_id",
@@ -56,6 +69,8 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     EventBatch,
     UserBody,
     ItemBody,
+    ItemPatch,
+    BulkItem,
 )
 """Bodies that routes parse themselves; the OpenAPI document describes them."""
 

@@ -1,6 +1,6 @@
 """The binary form of a user's state and of an impression: fixed layouts, with version and checksum.
 
-    state:  header | attributes (JSON) | transitions | slates | seen items | weights
+    state:  header | attributes (JSON) | transitions | slates | seen items | their event types | weights
     header: magic 2, codec 1, flags 1, nonce 8 | crc32 4 | policy version 8, life 8, times 2 x 4, lengths 5 x 4
 
 The nonce is drawn anew by every write, so "nothing happened in between" is one comparison of the first twelve bytes,
@@ -13,7 +13,7 @@ import json
 import secrets
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "EVENT_TYPES",
     "HEAD_BYTES",
     "LIFE_AT",
     "Impression",
@@ -32,10 +33,14 @@ __all__ = [
     "encode_impression",
     "encode_state",
     "head_of",
+    "type_bits",
+    "types_of",
 ]
 
 MAGIC: Final = b"MR"
-CODEC: Final = 1
+CODEC: Final = 2
+_WITHOUT_TYPES: Final = 1
+"""The codec before event types of seen items; it is still read."""
 FLAG_TOMBSTONE: Final = 1
 FLAG_WEIGHTS: Final = 2
 HEAD_BYTES: Final = 12
@@ -64,6 +69,15 @@ USABLE: Final = 1
 """Transition flag: sampled over the whole catalogue, so a ratio against its propensity may be formed."""
 
 NO_SLATE: Final = b"\0" * 8
+
+
+EVENT_TYPES: Final = ("impression", "click", "like", "dislike", "skip", "rating", "purchase", "dwell", "custom")
+ALL_TYPES: Final = 2 ** len(EVENT_TYPES) - 1
+
+
+def type_bits(types: Collection[str]) -> int:
+    """Returns the bits of some event types."""
+    return sum(1 << EVENT_TYPES.index(each) for each in set(types))
 
 
 class StateError(Exception):
@@ -102,6 +116,7 @@ class UserState:
         transitions: [T] of `TRANSITION`, oldest first.
         slates: by the first 8 bytes of the recommendation id's digest.
         seen: [S] uint32, item numbers in the order they were first seen.
+        seen_types: [S] uint16, bit i for events of type `EVENT_TYPES[i]`; a new state with seen items needs as many.
         seen_dropped: how many older seen items have left the list.
         weights: [D] float32, or None where they must be derived.
     """
@@ -116,8 +131,14 @@ class UserState:
     transitions: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, TRANSITION))
     slates: Mapping[bytes, Slate] = field(default_factory=dict)
     seen: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    seen_types: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
     seen_dropped: int = 0
     weights: NDArray[np.float32] | None = None
+
+    def seen_by(self, types: Collection[str]) -> NDArray[np.uint32]:
+        """Returns the numbers of the items that the user has given feedback on by events of some types."""
+        found: NDArray[np.uint32] = self.seen[self.seen_types & type_bits(types) != 0]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +150,7 @@ class Impression:
         request: digest of the request, 16 bytes; a repeated recommendation id must ask the same again.
         seen: number of items the user had seen, as in `Slate`.
         usable: whether ratios may be formed.
+        active: whether it counts as shown; a prefetched slate waits for its activation.
         expires: seconds since 1970.
         items: item numbers.
         log_propensities: nats.
@@ -143,6 +165,7 @@ class Impression:
     items: tuple[int, ...]
     log_propensities: tuple[float, ...]
     body: bytes
+    active: bool = True
 
 
 def encode_state(state: UserState) -> bytes:
@@ -173,11 +196,19 @@ def encode_state(state: UserState) -> bytes:
             state.transitions.tobytes(),
             slates,
             state.seen.astype("<u4").tobytes(),
+            types_of(state).astype("<u2").tobytes(),
             weights,
         ]
     )
     head = _HEAD.pack(MAGIC, CODEC, flags, secrets.token_bytes(8))
     return head + _checksum(head, body) + body
+
+
+def types_of(state: UserState) -> NDArray[np.uint16]:
+    """Returns the event types of the seen items; items without are as if seen through every type."""
+    if len(state.seen_types) == len(state.seen):
+        return state.seen_types
+    return np.full(len(state.seen), ALL_TYPES, np.uint16)
 
 
 def _checksum(head: bytes, body: bytes) -> bytes:
@@ -195,7 +226,7 @@ def decode_state(data: bytes) -> UserState:
     magic, codec, flags, nonce = _HEAD.unpack_from(data)
     if magic != MAGIC:
         raise StateError("foreign")
-    if codec != CODEC:
+    if codec not in (CODEC, _WITHOUT_TYPES):
         raise StateError("codec")
     body = data[HEAD_BYTES + 4 :]
     if _checksum(data[:HEAD_BYTES], body) != data[HEAD_BYTES : HEAD_BYTES + 4]:
@@ -211,6 +242,8 @@ def decode_state(data: bytes) -> UserState:
     at += n_slates
     seen = np.frombuffer(body, "<u4", n_seen, at)
     at += seen.nbytes
+    types = np.full(n_seen, ALL_TYPES, "<u2") if codec == _WITHOUT_TYPES else np.frombuffer(body, "<u2", n_seen, at)
+    at += 0 if codec == _WITHOUT_TYPES else types.nbytes
     # Copied: to numba a read-only array is another type, and the first such user would wait for a compilation.
     weights = np.frombuffer(body, "<f4", -1, at).copy() if flags & FLAG_WEIGHTS else None
     return UserState(
@@ -224,6 +257,7 @@ def decode_state(data: bytes) -> UserState:
         transitions=transitions,
         slates=slates,
         seen=seen,
+        seen_types=types,
         seen_dropped=dropped,
         weights=weights,
     )
@@ -242,7 +276,7 @@ def _decode_slates(data: bytes) -> dict[bytes, Slate]:
 def encode_impression(impression: Impression) -> bytes:
     """Returns the impression's bytes."""
     head = _IMPRESSION.pack(
-        MAGIC, CODEC, int(impression.usable), impression.life, impression.request,
+        MAGIC, CODEC, impression.usable | (not impression.active) << 1, impression.life, impression.request,
         impression.seen, impression.expires, len(impression.items),
     )  # fmt: skip
     items = np.array(impression.items, "<u4").tobytes()
@@ -258,10 +292,10 @@ def decode_impression(data: bytes) -> Impression:
     """
     if len(data) < _IMPRESSION.size + 4:
         raise StateError("truncated")
-    magic, codec, usable, life, request, seen, expires, length = _IMPRESSION.unpack_from(data)
+    magic, codec, flags, life, request, seen, expires, length = _IMPRESSION.unpack_from(data)
     if magic != MAGIC:
         raise StateError("foreign")
-    if codec != CODEC:
+    if codec not in (CODEC, _WITHOUT_TYPES):
         raise StateError("codec")
     at = _IMPRESSION.size + 4
     if _checksum(data[: _IMPRESSION.size], data[at:]) != data[_IMPRESSION.size : at]:
@@ -270,7 +304,8 @@ def decode_impression(data: bytes) -> Impression:
         life=life,
         request=request,
         seen=seen,
-        usable=bool(usable),
+        usable=bool(flags & 1),
+        active=not flags & 2,
         expires=expires,
         items=tuple(np.frombuffer(data, "<u4", length, at).tolist()),
         log_propensities=tuple(np.frombuffer(data, "<f4", length, at + 4 * length).tolist()),

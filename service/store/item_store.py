@@ -10,10 +10,11 @@ from service.store import scripts
 from service.store.connection import Connection
 from service.store.keys import ItemKeys
 
-__all__ = ["ItemChanges", "ItemStore"]
+__all__ = ["CHUNK", "ItemChanges", "ItemStore"]
 
 Arg = bytes | str | int
-_REGISTER_CHUNK = 1000
+CHUNK = 1000
+"""Items of one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,12 @@ class ItemChanges:
     Attributes:
         changes: the change counter that this brings a replica to.
         records: (item number, record bytes).
+        complete: whether there are no more.
     """
 
     changes: int
     records: list[tuple[int, bytes]]
+    complete: bool
 
 
 class ItemStore:
@@ -41,14 +44,14 @@ class ItemStore:
         self._redis = redis
         self._items = ItemKeys(tenant)
         self._register = redis.client.register_script(scripts.REGISTER_ITEMS)
-        self._put_item = redis.client.register_script(scripts.PUT_ITEM)
+        self._put = redis.client.register_script(scripts.PUT_ITEMS)
 
     async def register_items(self, item_ids: Sequence[str]) -> list[int]:
         """Returns the number of every item id, giving new ids the next numbers in order."""
         names = [self._items.numbers, self._items.next_number]
         numbers: list[int] = []
-        for start in range(0, len(item_ids), _REGISTER_CHUNK):
-            chunk: list[Arg] = list(item_ids[start : start + _REGISTER_CHUNK])
+        for start in range(0, len(item_ids), CHUNK):
+            chunk: list[Arg] = list(item_ids[start : start + CHUNK])
             numbers += await self._register_chunk(names, chunk)
         return numbers
 
@@ -56,25 +59,44 @@ class ItemStore:
         found = await self._redis.guarded("register", lambda: self._register(keys=names, args=chunk), repeatable=True)
         return [int(number) for number in found]
 
-    async def put_item(self, item_id: str, record: bytes) -> tuple[int, int]:
-        """Stores an item's record; returns its number and the change counter."""
+    async def put(self, records: Sequence[tuple[str, bytes]]) -> int:
+        """Stores records by item id, all at once; returns the change counter that they lead to.
+
+        Args:
+            records: at most `CHUNK` of them: Redis answers nobody else meanwhile.
+
+        Raises:
+            StoreUnavailable: Redis is away; whether the write happened is unknown.
+        """
         keys = self._items
         names = [keys.numbers, keys.next_number, keys.records, keys.changes, keys.log]
-        args: list[Arg] = [item_id, record]
-        number, change = await self._redis.guarded(
-            "put_item", lambda: self._put_item(keys=names, args=args), repeatable=False
-        )
-        return int(number), int(change)
+        args: list[Arg] = [part for record in records for part in record]
+        return int(await self._redis.guarded("put_items", lambda: self._put(keys=names, args=args), repeatable=False))
 
-    async def item_changes(self, since: int) -> ItemChanges:
-        """Returns the items changed after `since`."""
+    async def counter(self) -> int:
+        """Returns the change counter."""
+
+        async def call() -> int:
+            return int(await self._redis.client.get(self._items.changes) or 0)
+
+        return await self._redis.guarded("item_changes", call, repeatable=True)
+
+    async def changes_after(self, since: int) -> ItemChanges:
+        """Returns the next items changed after `since`, at most `CHUNK`; `complete` says whether that is all."""
 
         async def call() -> ItemChanges:
+            client, keys = self._redis.client, self._items
             # The counter is read first: a change in between is then read twice rather than missed.
-            changes = int(await self._redis.client.get(self._items.changes) or 0)
-            numbers: list[Any] = list(await self._redis.client.zrangebyscore(self._items.log, f"({since}", "+inf"))
-            records: list[Any] = list(await self._redis.client.hmget(self._items.records, numbers)) if numbers else []
-            pairs = zip(numbers, records, strict=True)
-            return ItemChanges(changes, [(int(number), record) for number, record in pairs if record is not None])
+            changes = int(await client.get(keys.changes) or 0)
+            found: list[Any] = list(
+                await client.zrangebyscore(keys.log, f"({since}", "+inf", start=0, num=CHUNK, withscores=True)
+            )
+            if not found:
+                return ItemChanges(changes, [], complete=True)
+            numbers = [number for number, _ in found]
+            records: list[Any] = list(await client.hmget(keys.records, numbers))
+            pairs = [(int(n), record) for n, record in zip(numbers, records, strict=True) if record is not None]
+            complete = len(found) < CHUNK
+            return ItemChanges(max(changes, since) if complete else int(found[-1][1]), pairs, complete)
 
         return await self._redis.guarded("item_changes", call, repeatable=True)

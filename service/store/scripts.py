@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COMMIT", "ERASE", "PUT_IMPRESSION", "PUT_ITEM", "REGISTER_ITEMS"]
+__all__ = ["COMMIT", "ERASE", "PUT_IMPRESSION", "PUT_ITEMS", "REGISTER_ITEMS", "REPLACE_IMPRESSION"]
 
 COMMIT = """
 -- KEYS: state, events. ARGV: expected head, state, state ttl, events, events ttl.
@@ -34,6 +34,15 @@ redis.call('EXPIRE', KEYS[2], ARGV[2])
 return 1
 """
 
+REPLACE_IMPRESSION = """
+-- KEYS: impression, impression index. ARGV: what it must still be, what it becomes, ttl, expires. Returns 1 or 0.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+redis.call('ZADD', KEYS[2], ARGV[4], KEYS[1])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return 1
+"""
+
 REGISTER_ITEMS = """
 -- KEYS: item numbers, next number. ARGV: item ids. Gives every id that has none the next number, never used before.
 for _, id in ipairs(ARGV) do
@@ -44,15 +53,18 @@ end
 return redis.call('HMGET', KEYS[1], unpack(ARGV))
 """
 
-PUT_ITEM = """
--- KEYS: item numbers, next number, records, changes, log. ARGV: item id, record. Returns number, change.
-local number = redis.call('HGET', KEYS[1], ARGV[1])
-if not number then
-  number = redis.call('INCR', KEYS[2]) - 1
-  redis.call('HSET', KEYS[1], ARGV[1], number)
+PUT_ITEMS = """
+-- KEYS: item numbers, next number, records, changes, log. ARGV: item id, record, and so on. Returns the last change.
+local change = 0
+for at = 1, #ARGV, 2 do
+  local number = redis.call('HGET', KEYS[1], ARGV[at])
+  if not number then
+    number = redis.call('INCR', KEYS[2]) - 1
+    redis.call('HSET', KEYS[1], ARGV[at], number)
+  end
+  change = redis.call('INCR', KEYS[4])
+  redis.call('HSET', KEYS[3], number, ARGV[at + 1])
+  redis.call('ZADD', KEYS[5], change, number)
 end
-local change = redis.call('INCR', KEYS[4])
-redis.call('HSET', KEYS[3], number, ARGV[2])
-redis.call('ZADD', KEYS[5], change, number)
-return {tonumber(number), change}
+return change
 """

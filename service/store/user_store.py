@@ -51,6 +51,7 @@ class UserStore:
         self._items = ItemKeys(tenant)
         self._commit = redis.client.register_script(scripts.COMMIT)
         self._erase = redis.client.register_script(scripts.ERASE)
+        self._replace_impression = redis.client.register_script(scripts.REPLACE_IMPRESSION)
         self._put_impression = redis.client.register_script(scripts.PUT_IMPRESSION)
 
     async def read(self, keys: UserKeys, impressions: Sequence[str] = (), *, events: bool = False) -> Snapshot:
@@ -122,3 +123,22 @@ class UserStore:
             limit_s=self._redis.limit_s,
         )
         return _PUT_RESULTS[int(found)]
+
+    async def replace_impression(
+        self, keys: UserKeys, recommendation_id: str, old: bytes, new: bytes, expires: int
+    ) -> bool:
+        """Replaces a served slate whose bytes are still these; it lives for another reward window.
+
+        Raises:
+            StoreUnavailable: Redis is away; whether the write happened is unknown.
+        """
+        names = [keys.impression(recommendation_id), keys.impressions]
+        args: list[Arg] = [old, new, self._settings.impression_ttl_s, expires]
+        return bool(
+            await self._redis.guarded(
+                "put_impression",
+                lambda: self._replace_impression(keys=names, args=args),
+                repeatable=False,
+                limit_s=self._redis.limit_s,
+            )
+        )

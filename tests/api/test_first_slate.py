@@ -149,7 +149,7 @@ async def test_stored_weights_are_the_inner_loop_on_the_stored_transitions(app: 
         engine.catalogue.features,
         engine.catalogue.popularity,
         engine.checkpoint.initialization,
-        support_of(state, engine.catalogue),
+        support_of(state, engine.catalogue, engine.checkpoint.inner.organic_weight),
         engine.checkpoint.inner,
     )
     assert again.ratios > 0

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from fastapi.routing import APIRoute
 from prometheus_client.parser import text_string_to_metric_families
 
 from metarl_rec import __version__
+from service.main import ROUTERS
+from service.schemas import BODIES
 from tests.running_service import Running
 
 pytestmark = pytest.mark.anyio
-
-ROUTES = {
-    "/v1/recommendations": {"post"},
-    "/v1/feedback": {"post"},
-    "/v1/users/{user_id}": {"get", "put", "delete"},
-    "/v1/items/{item_id}": {"get", "put"},
-    "/livez": {"get"},
-    "/readyz": {"get"},
-    "/metrics": {"get"},
-    "/version": {"get"},
-}
-BODIES = {
-    ("/v1/recommendations", "post"): {"RecommendationRequest"},
-    ("/v1/feedback", "post"): {"Event", "EventBatch"},
-    ("/v1/users/{user_id}", "put"): {"UserBody"},
-    ("/v1/items/{item_id}", "put"): {"ItemBody"},
-}
 
 
 async def test_probes_and_version_answer(app: Running) -> None:
@@ -53,19 +39,21 @@ async def test_metrics_parse_and_count_what_happened(app: Running) -> None:
     assert samples["metarl_breaker_open",] == 0
 
 
-async def test_openapi_names_every_route_with_its_bodies(app: Running) -> None:
+async def test_openapi_names_every_route_with_its_bodies_and_problems(app: Running) -> None:
     document = (await app.client.get("/openapi.json")).json()
-    paths = {path.replace(":path}", "}"): operations for path, operations in document["paths"].items()}
-    assert {path: set(operations) for path, operations in paths.items()} == ROUTES
+    known = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    routes = {(route.path, method) for route in known for method in route.methods}
+    assert {(path, name.upper()) for path, methods in document["paths"].items() for name in methods} == routes
     schemas = document["components"]["schemas"]
-    for (path, method), models in BODIES.items():
-        operation = paths[path][method]
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        refs = [schema["$ref"]] if "$ref" in schema else [entry["$ref"] for entry in schema["anyOf"]]
-        assert {ref.rsplit("/", 1)[1] for ref in refs} == models
-        assert models <= set(schemas)
-        assert "application/json" in operation["responses"]["200"]["content"]
-        assert operation["responses"]["422"]["content"].keys() == {"application/problem+json"}
+    for path, methods in document["paths"].items():
+        for name, operation in methods.items():
+            problems = [answer for status, answer in operation["responses"].items() if status >= "400"]
+            assert path.startswith("/v1") == bool(problems), (path, name)
+            assert all(answer["content"].keys() == {"application/problem+json"} for answer in problems), (path, name)
+            if name in ("put", "patch"):
+                assert "$ref" in operation["requestBody"]["content"]["application/json"]["schema"], (path, name)
+    for model in BODIES:
+        assert schemas[model.__name__].get("description"), model
     found = _refs(document)
     assert found
     for ref in found:

@@ -204,7 +204,7 @@ class Service(RuleBasedStateMachine):
                     engine.catalogue.features,
                     engine.catalogue.popularity,
                     engine.checkpoint.initialization,
-                    support_of(state, engine.catalogue),
+                    support_of(state, engine.catalogue, engine.checkpoint.inner.organic_weight),
                     engine.checkpoint.inner,
                 )
                 assert state.weights.tobytes() == again.weights.tobytes()

@@ -52,7 +52,10 @@ def histories(draw: st.DrawFn) -> tuple[LiveCatalogue, UserState]:
             dropped += 1
     gone = rng.choice(numbers, rng.integers(0, 60), replace=False)
     taken_off = [int(n) for n in {*gone.tolist(), *rng.choice(pool, rng.integers(0, 3), replace=False).tolist()}]
-    catalogue.apply(1, [(n, item_record(catalogue.item_id(n), {}, False)) for n in taken_off])
+    catalogue.apply(
+        1,
+        [(n, item_record({"item_id": catalogue.item_id(n), "attributes": {}, "available": False})) for n in taken_off],
+    )
     used = {row[5] for row in rows}
     state = UserState(
         transitions=np.array(rows, TRANSITION),
@@ -69,11 +72,12 @@ def test_support_of_any_history_holds_every_transitions_own_candidates(
     history: tuple[LiveCatalogue, UserState],
 ) -> None:
     catalogue, state = history
-    support = support_of(state, catalogue)
+    support = support_of(state, catalogue, 0.4)
     rows = [row for row in state.transitions if catalogue.knows(int(row["item"]))]
     assert support.items.tolist() == [int(row["item"]) for row in rows]
     assert support.rewards.tolist() == [float(row["reward"]) for row in rows]
     assert support.log_propensities.tolist() == [float(row["log_propensity"]) for row in rows]
+    assert support.weight.tolist() == [np.float32(1.0 if row["slate"].tobytes() != NO_SLATE else 0.4) for row in rows]
     assert not support.continues.any()
     assert len(set(support.touched.tolist())) == len(support.touched)
     assert not support.rest[support.touched].any()
@@ -97,6 +101,6 @@ def test_support_of_any_history_holds_every_transitions_own_candidates(
 
 def test_support_of_a_user_without_transitions_is_empty() -> None:
     catalogue = LiveCatalogue(CHECKPOINT, range(N_ITEMS))
-    support = support_of(UserState(seen=np.array([3, 5], np.uint32)), catalogue)
+    support = support_of(UserState(seen=np.array([3, 5], np.uint32)), catalogue, 0.4)
     assert len(support.items) == 0
     assert support.rest.sum() == N_ITEMS - 2
