@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +21,7 @@ from service.store.connection import StoreUnavailable
 
 __all__ = ["delete_item", "describe_item", "list_items", "patch_item", "put_item", "record_of", "similar_items"]
 
+_ATTEMPTS = 50
 _UNKNOWN = ApiError(404, "unknown_item", "no item has this id; PUT it first")
 
 
@@ -49,19 +52,34 @@ async def put_item(engine: Engine, item_id: str, body: ItemBody) -> dict[str, An
 
 
 async def patch_item(engine: Engine, item_id: str, patch: ItemPatch) -> dict[str, Any]:
-    """Changes parts of an item; of two patches at once, the later one decides each part that both name.
+    """Changes parts of an item; two patches at once both count.
 
     Raises:
         ApiError: 404 for an unknown item; 422 as in `record_of`; 503 without Redis.
     """
     try:
         await engine.catch_up(await engine.items.counter())
+        for attempt in range(_ATTEMPTS):
+            number = engine.catalogue.number(item_id)
+            if number is None:
+                raise _UNKNOWN
+            stored, changes = await engine.items.read(number)
+            await engine.catch_up(changes)
+            if not engine.catalogue.knows(number):
+                raise _UNKNOWN
+            record = _patched(engine, engine.catalogue.record(number), patch)
+            change = await engine.items.replace(number, stored, item_record(record))
+            if change:
+                await engine.catch_up(change)
+                return describe_item(engine, item_id)
+            # Somebody else changed it meanwhile.
+            await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
-    number = engine.catalogue.number(item_id)
-    if number is None:
-        raise _UNKNOWN
-    record = engine.catalogue.record(number)
+    raise unavailable("contention")
+
+
+def _patched(engine: Engine, record: ItemRecord, patch: ItemPatch) -> ItemRecord:
     attributes = {**record["attributes"], **patch.attributes}
     record["attributes"] = {name: value for name, value in attributes.items() if value is not None}
     _check(engine, record["attributes"])
@@ -71,8 +89,7 @@ async def patch_item(engine: Engine, item_id: str, patch: ItemPatch) -> dict[str
         record["published_at"] = patch.published_at.timestamp() if patch.published_at else None
     if "expires_at" in patch.model_fields_set:
         record["expires_at"] = patch.expires_at.timestamp() if patch.expires_at else None
-    await _store(engine, item_id, record)
-    return describe_item(engine, item_id)
+    return record
 
 
 async def delete_item(engine: Engine, item_id: str) -> None:

@@ -44,6 +44,7 @@ class ItemStore:
         self._redis = redis
         self._items = ItemKeys(tenant)
         self._register = redis.client.register_script(scripts.REGISTER_ITEMS)
+        self._replace = redis.client.register_script(scripts.REPLACE_ITEM)
         self._put = redis.client.register_script(scripts.PUT_ITEMS)
 
     async def register_items(self, item_ids: Sequence[str]) -> list[int]:
@@ -72,6 +73,34 @@ class ItemStore:
         names = [keys.numbers, keys.next_number, keys.records, keys.changes, keys.log]
         args: list[Arg] = [part for record in records for part in record]
         return int(await self._redis.guarded("put_items", lambda: self._put(keys=names, args=args), repeatable=False))
+
+    async def read(self, number: int) -> tuple[bytes, int]:
+        """Returns an item's record, b"" where it has none of its own, and the change counter.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+
+        async def call() -> tuple[bytes, int]:
+            pipe = self._redis.client.pipeline(transaction=True)
+            pipe.hget(self._items.records, str(number))
+            pipe.get(self._items.changes)
+            record, changes = await pipe.execute()
+            return record or b"", int(changes or 0)
+
+        return await self._redis.guarded("item_changes", call, repeatable=True)
+
+    async def replace(self, number: int, expected: bytes, record: bytes) -> int:
+        """Replaces a record that is still this one; returns the change counter that it leads to, 0 where it is not.
+
+        Raises:
+            StoreUnavailable: Redis is away; whether the write happened is unknown.
+        """
+        keys = [self._items.records, self._items.changes, self._items.log]
+        args: list[Arg] = [number, expected, record]
+        return int(
+            await self._redis.guarded("put_items", lambda: self._replace(keys=keys, args=args), repeatable=False)
+        )
 
     async def counter(self) -> int:
         """Returns the change counter."""

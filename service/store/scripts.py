@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COMMIT", "ERASE", "PUT_IMPRESSION", "PUT_ITEMS", "REGISTER_ITEMS", "REPLACE_IMPRESSION"]
+__all__ = ["COMMIT", "ERASE", "PUT_IMPRESSION", "PUT_ITEMS", "REGISTER_ITEMS", "REPLACE_IMPRESSION", "REPLACE_ITEM"]
 
 COMMIT = """
 -- KEYS: state, events. ARGV: expected head, state, state ttl, events, events ttl.
@@ -51,6 +51,16 @@ for _, id in ipairs(ARGV) do
   end
 end
 return redis.call('HMGET', KEYS[1], unpack(ARGV))
+"""
+
+REPLACE_ITEM = """
+-- KEYS: records, changes, log. ARGV: number, record that it must still have ('' for none), record. Returns change or 0.
+local found = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if found ~= ARGV[2] then return 0 end
+local change = redis.call('INCR', KEYS[2])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('ZADD', KEYS[3], change, ARGV[1])
+return change
 """
 
 PUT_ITEMS = """
