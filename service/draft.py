@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from service.settings import Settings
-from service.store.codec import NO_SLATE, TRANSITION, USABLE, Impression, Slate, UserState, type_bits, types_of
+from service.store.codec import NO_SLATE, SETTLED, TRANSITION, USABLE, Impression, Slate, UserState, type_bits, types_of
 from service.store.keys import digest
 
 __all__ = ["Draft"]
@@ -42,10 +42,20 @@ class Draft:
         self._seen[number] = self._seen.get(number, 0) | type_bits([event_type])
         self._updated = self._now
 
+    def knows(self, identity: bytes) -> bool:
+        """Returns whether a transition of this event is held."""
+        return any(row[0] == identity for row in self._rows.values())
+
     def learn(
-        self, identity: bytes, number: int, reward: float, recommendation_id: str | None, impression: Impression | None
+        self,
+        identity: bytes,
+        number: int,
+        reward: float,
+        recommendation_id: str | None,
+        impression: Impression | None,
+        time: int | None = None,
     ) -> None:
-        """Adds one transition.
+        """Adds one transition, or what a further event makes of one that is there.
 
         Args:
             identity: digest of the event id.
@@ -53,21 +63,72 @@ class Draft:
             reward: in [0, 1].
             recommendation_id: the slate that showed the item, or None.
             impression: what was served under that id.
+            time: seconds since 1970 of the event; now when absent.
         """
-        slate_key, position, log_propensity, flags = NO_SLATE, 0, 0.0, 0
-        if impression is not None and recommendation_id is not None:
-            slate_key = digest(recommendation_id)[:8]
-            position = impression.items.index(number)
-            log_propensity, flags = impression.log_propensities[position], USABLE if impression.usable else 0
-            self._slates[slate_key] = Slate(impression.seen, impression.items)
-        self._rows.pop((slate_key, number), None)
-        self._rows[slate_key, number] = (
-            identity, number, reward, log_propensity, self._now, slate_key, position, flags
+        time = self._now if time is None else time
+        if impression is None or recommendation_id is None:
+            before = self._rows.pop((NO_SLATE, number), None)
+            reward = self._aggregated(before, reward)
+            self._rows[NO_SLATE, number] = (identity, number, reward, 0.0, time, NO_SLATE, 0, 0)
+            return
+        slate = digest(recommendation_id)[:8]
+        before = self._rows.pop((slate, number), None)
+        reward = self._aggregated(before, reward)
+        self._show(slate, impression, impression.items.index(number), identity, reward, time, 0)
+
+    def settle(self, slate: bytes, impression: Impression, reward: float) -> int:
+        """Adds a transition for every position that got nothing; returns how many.
+
+        Args:
+            slate: first 8 bytes of the recommendation id's digest.
+            impression: what was served, its reward window over.
+            reward: what nothing counts as.
+        """
+        shown = max(0, impression.expires - self._settings.impression_ttl_s)
+        waiting = [at for at, number in enumerate(impression.items) if (slate, number) not in self._rows]
+        for at in waiting:
+            identity = digest(f"{slate.hex()} {at}")
+            self._show(slate, impression, at, identity, reward, shown, SETTLED)
+        self._updated = self._now
+        return len(waiting)
+
+    def _show(
+        self, slate: bytes, impression: Impression, position: int, identity: bytes, reward: float, time: int, flags: int
+    ) -> None:
+        number = impression.items[position]
+        flags |= USABLE if impression.usable else 0
+        self._slates[slate] = Slate(impression.seen, impression.items)
+        self._rows[slate, number] = (
+            identity, number, reward, impression.log_propensities[position], time, slate, position, flags
         )  # fmt: skip
+
+    def _aggregated(self, before: _Row | None, reward: float) -> float:
+        if before is None:
+            return reward
+        earlier = before[2]
+        match self._settings.reward_aggregation:
+            case "first":
+                return earlier
+            case "max":
+                return max(earlier, reward)
+            case "sum":
+                return min(1.0, earlier + reward)
+        return reward
+
+    def _kept(self) -> list[_Row]:
+        """Returns the rows that the buffer holds, oldest first: where it is full, what got nothing leaves first."""
+        rows = sorted(self._rows.values(), key=lambda row: row[4])
+        excess = len(rows) - self._settings.buffer_size
+        if excess <= 0:
+            return rows
+        unanswered = [index for index, row in enumerate(rows) if row[7] & SETTLED][:excess]
+        answered = [index for index, row in enumerate(rows) if not row[7] & SETTLED][: excess - len(unanswered)]
+        gone = {*unanswered, *answered}
+        return [row for index, row in enumerate(rows) if index not in gone]
 
     def state(self) -> UserState:
         """Returns the state after all events, without weights."""
-        rows = list(self._rows.values())[-self._settings.buffer_size :]
+        rows = self._kept()
         used = {row[5] for row in rows}
         seen = np.fromiter(self._seen, np.uint32, len(self._seen))
         types = np.fromiter(self._seen.values(), np.uint16, len(self._seen))

@@ -6,7 +6,7 @@ import asyncio
 import time
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -165,3 +165,13 @@ class Engine:
     def adapt(self, state: UserState, start: NDArray[np.float32]) -> Adaptation | None:
         """Returns a fresh adaptation of the state, or None where it failed."""
         return adapt_state(state, start, self.checkpoint, self.catalogue, self.metrics)
+
+    def adapted(self, state: UserState) -> tuple[UserState, str]:
+        """Returns the state with its weights and `adapted`, or without them and `cold`, or `pending` where it failed."""
+        start = self.starting_point(state.attributes, stored=True)
+        if not len(state.transitions):
+            return replace(state, version=self.checkpoint.version, weights=None), "cold"
+        result = self.adapt(state, start)
+        if result is None:
+            return replace(state, weights=None), "pending"
+        return replace(state, version=self.checkpoint.version, weights=result.weights), "adapted"

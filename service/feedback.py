@@ -14,6 +14,7 @@ from service.engine import Engine
 from service.errors import unavailable
 from service.rewards import reward_of
 from service.schemas import Event
+from service.settling import read_settled
 from service.store.codec import (
     Impression,
     StateError,
@@ -132,7 +133,7 @@ async def _apply_to_user(engine: Engine, keys: UserKeys, group: list[_Indexed]) 
     wanted = sorted({entry.event.recommendation_id for entry in group if entry.event.recommendation_id is not None})
     life: bytes | None = None
     for attempt in range(_ATTEMPTS):
-        snapshot = await engine.users.read(keys, wanted, events=True)
+        snapshot = await read_settled(engine, keys, wanted, events=True)
         await engine.catch_up(snapshot.changes)
         state = engine.decode(snapshot.state)
         if life is not None and state.life != life:
@@ -149,7 +150,7 @@ async def _apply_to_user(engine: Engine, keys: UserKeys, group: list[_Indexed]) 
         outcome = _append(engine, state, EventLog.decode(snapshot.events), group, impressions)
         if not outcome.applied:
             return outcome, engine.standing(state).status
-        adapted, status = _adapted(engine, outcome.state)
+        adapted, status = engine.adapted(outcome.state)
         data = encode_state(adapted)
         if await engine.users.commit(keys, head_of(snapshot.state), data, outcome.log.encode()):
             _count(engine, outcome, len(data))
@@ -166,17 +167,6 @@ def _count(engine: Engine, outcome: _Outcome, size_bytes: int) -> None:
         engine.metrics.reward.observe(reward)
     for delay_s in outcome.delays_s:
         engine.metrics.feedback_delay.observe(delay_s)
-
-
-def _adapted(engine: Engine, state: UserState) -> tuple[UserState, str]:
-    """Returns the state with its weights, or without them and `pending` where adapting failed."""
-    start = engine.starting_point(state.attributes, stored=True)
-    if not len(state.transitions):
-        return replace(state, version=engine.checkpoint.version, weights=None), "cold"
-    result = engine.adapt(state, start)
-    if result is None:
-        return replace(state, weights=None), "pending"
-    return replace(state, version=engine.checkpoint.version, weights=result.weights), "adapted"
 
 
 def _append(
@@ -234,6 +224,9 @@ def _fault(engine: Engine, state: UserState, event: Event, impressions: dict[str
     if event.recommendation_id is None:
         return None
     impression = impressions.get(event.recommendation_id)
+    if impression is None and digest(event.recommendation_id)[:8] in state.slates:
+        # Settled since: what it could still say has been counted.
+        return "expired"
     if impression is None or impression.life != state.life:
         return "unknown_impression"
     if impression.expires < now:

@@ -91,6 +91,9 @@ class Metrics:
         self.state_resets = Counter(
             "metarl_state_resets", "User states that could not be read.", ["cause"], registry=reg
         )
+        self.settled_positions = Counter(
+            "metarl_settled_positions", "Shown positions that got nothing in time and count as that.", registry=reg
+        )
         self.erasures = Counter("metarl_user_erasures", "Users deleted.", registry=reg)
         self.catalog_items = Gauge("metarl_catalog_items", "Items on offer.", registry=reg)
         self.policy_info = Gauge("metarl_policy_info", "Policies being served.", ["role", "version"], registry=reg)

@@ -15,6 +15,7 @@ from service.drawing import draw
 from service.engine import Engine
 from service.errors import ApiError, invalid_attributes, problem_content, unavailable
 from service.schemas import RecommendationRequest
+from service.settling import read_settled
 from service.store.codec import Impression, StateError, UserState, decode_impression, encode_impression
 from service.store.connection import StoreUnavailable
 from service.store.keys import UserKeys, new_recommendation_id, user_of_recommendation
@@ -113,7 +114,7 @@ async def _attempt(engine: Engine, request: RecommendationRequest, *, last: bool
         raise ApiError(422, "invalid_field", "context: this checkpoint declares no context features; leave it out")
     try:
         wanted = [recommendation_id] if request.recommendation_id else []
-        snapshot = await engine.users.read(keys, wanted)
+        snapshot = await read_settled(engine, keys, wanted)
         await engine.catch_up(snapshot.changes)
         state = engine.decode(snapshot.state)
         if snapshot.state is not None and not state.nonce:

@@ -34,6 +34,11 @@ class Settings(BaseSettings):
         state_ttl_s: how long an idle user's state lives; refreshed by every write.
         event_window_s: how long an event id is remembered.
         event_window_size: how many event ids are remembered for a user.
+        default_reward: what a shown position that got nothing within the reward window is learned from as; None
+            learns from answers alone.
+        settle_grace_s: how long after the window such a slate waits for its user to come back; then it is forgotten.
+        reward_aggregation: which reward counts where several events answer one shown item: that of the last or first
+            event, the greatest, or their sum (at most 1).
         session_gap_s: a pause longer than this begins a new session, in which nothing has been shown yet.
         rating_threshold: a rating of at least this much is a reward of 1, below it 0.
         event_rewards: reward of every other event type, in [0, 1]; a type that is not named teaches nothing.
@@ -69,6 +74,9 @@ class Settings(BaseSettings):
     state_ttl_s: int = Field(default=30 * 86400, ge=60)
     event_window_s: int = Field(default=86400, ge=60)
     event_window_size: int = Field(default=1024, ge=64, le=65536)
+    default_reward: float | None = Field(default=0.0, ge=0, le=1)
+    settle_grace_s: int = Field(default=86400, ge=0)
+    reward_aggregation: Literal["last", "first", "max", "sum"] = "last"
     session_gap_s: int = Field(default=1800, ge=1)
     rating_threshold: float = 4.0
     event_rewards: dict[EventType, float] = {"click": 1.0, "like": 1.0, "purchase": 1.0, "dislike": 0.0, "skip": 0.0}

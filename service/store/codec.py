@@ -68,6 +68,9 @@ TRANSITION: Final = np.dtype(
 USABLE: Final = 1
 """Transition flag: sampled over the whole catalogue, so a ratio against its propensity may be formed."""
 
+SETTLED: Final = 2
+"""Transition flag: shown, and nothing came within the reward window."""
+
 NO_SLATE: Final = b"\0" * 8
 
 

@@ -17,7 +17,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-__all__ = ["BUCKETS", "ItemKeys", "UserKeys", "digest", "new_recommendation_id", "user_of_recommendation"]
+__all__ = ["BUCKETS", "ItemKeys", "UserKeys", "digest", "new_recommendation_id", "slate_of", "user_of_recommendation"]
 
 BUCKETS = 1024
 
@@ -98,6 +98,11 @@ class ItemKeys:
     def log(self) -> str:
         """Sorted set of item numbers by their last change."""
         return f"metarl:{{{self.tenant}}}:item-log"
+
+
+def slate_of(key: str) -> bytes:
+    """Returns the 8 bytes that stand for a slate in a user's state, from its impression's key."""
+    return bytes.fromhex(key.rsplit(":", 1)[1])[:8]
 
 
 def new_recommendation_id(keys: UserKeys) -> str:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["COMMIT", "ERASE", "PUT_IMPRESSION", "PUT_ITEMS", "REGISTER_ITEMS", "REPLACE_IMPRESSION", "REPLACE_ITEM"]
+__all__ = [
+    "COMMIT",
+    "ERASE",
+    "PUT_IMPRESSION",
+    "PUT_ITEMS",
+    "REGISTER_ITEMS",
+    "REPLACE_IMPRESSION",
+    "REPLACE_ITEM",
+    "SETTLE",
+]
 
 COMMIT = """
 -- KEYS: state, events. ARGV: expected head, state, state ttl, events, events ttl.
@@ -14,7 +23,9 @@ return 1
 """
 
 ERASE = """
--- KEYS: state, events, impression index. ARGV: tombstone, tombstone ttl.
+-- KEYS: state, events, impression index. ARGV: new state, its ttl, expected head or '*'.
+-- Returns 1, or 0 where the state has changed since it was read.
+if ARGV[3] ~= '*' and redis.call('GETRANGE', KEYS[1], 0, 11) ~= ARGV[3] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 for _, key in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do redis.call('DEL', key) end
 redis.call('DEL', KEYS[2], KEYS[3])
@@ -22,7 +33,8 @@ return 1
 """
 
 PUT_IMPRESSION = """
--- KEYS: impression, impression index, state. ARGV: impression, ttl, now, expires, life, where a state holds its life.
+-- KEYS: impression, impression index, state. ARGV: impression, ttl, forgotten before, expires, life, where a state
+-- holds its life.
 -- Returns 1, 0 where the id is taken, -1 where the user has been deleted since: nothing may be left of that life.
 local life = redis.call('GETRANGE', KEYS[3], ARGV[6], ARGV[6] + 7)
 if life == '' then life = string.rep('\\0', 8) end
@@ -31,6 +43,18 @@ if not redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2], 'NX') then return 0 en
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3])
 redis.call('ZADD', KEYS[2], ARGV[4], KEYS[1])
 redis.call('EXPIRE', KEYS[2], ARGV[2])
+return 1
+"""
+
+SETTLE = """
+-- KEYS: state, impression index, impressions. ARGV: expected head, state or '' to leave it as it is, state ttl.
+-- Returns 1, or 0 where somebody was faster.
+if redis.call('GETRANGE', KEYS[1], 0, 11) ~= ARGV[1] then return 0 end
+if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
+for at = 3, #KEYS do
+  redis.call('ZREM', KEYS[2], KEYS[at])
+  redis.call('DEL', KEYS[at])
+end
 return 1
 """
 
