@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from metarl_rec.errors import DataError, UnknownAttributeError
 
 __all__ = ["AttributeEncoder", "AttributeSpec"]
 
+_WANTED = {"category": "a string", "multi": "a list of strings", "number": "a finite number", "text": "a string"}
 _BUCKETS = 7
 _MAX_CATEGORIES = 64
 
@@ -47,25 +49,43 @@ class AttributeSpec(BaseModel):
             case _:
                 return len(self.values)
 
-    def active(self, value: Any) -> list[int]:
-        """Returns the positions, within this attribute's entries, that `value` sets to one.
-
-        A value outside the vocabulary sets none: an unheard-of genre says nothing, it is no error.
+    def check(self, value: Any) -> None:
+        """Checks that a value is of this attribute's type.
 
         Raises:
-            DataError: the value is of another type than the attribute.
+            DataError: it is of another one.
         """
         match self.kind:
-            case "category" if isinstance(value, str):
-                return [self.values.index(value)] if value in self.values else []
-            case "multi" if isinstance(value, (list, tuple)) and all(isinstance(entry, str) for entry in value):
-                return sorted({self.values.index(entry) for entry in value if entry in self.values})
-            case "number" if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-                return [int(np.searchsorted(np.asarray(self.edges), value, side="right"))]
-            case "text" if isinstance(value, str):
-                return []
-        wanted = {"category": "a string", "multi": "a list of strings", "number": "a finite number", "text": "a string"}
-        raise DataError(f"attribute {self.name} must be {wanted[self.kind]}, not a {type(value).__name__}")
+            case "category" | "text":
+                fits = isinstance(value, str)
+            case "multi":
+                fits = isinstance(value, (list, tuple)) and all(isinstance(entry, str) for entry in value)
+            case "number":
+                fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not fits:
+            raise DataError(f"attribute {self.name} must be {_WANTED[self.kind]}, not a {type(value).__name__}")
+
+    def mark(self, at: Sequence[int], column: Sequence[Any], out: NDArray[np.float32]) -> None:
+        """Sets to one what values stand for; a word outside the vocabulary says nothing, it is no error.
+
+        Args:
+            at: [M] rows of `out`.
+            column: [M] values of the right type.
+            out: [N, width], this attribute's entries.
+        """
+        if self.kind == "number":
+            out[at, np.searchsorted(np.asarray(self.edges), np.asarray(column, np.float64), side="right")] = 1.0
+            return
+        places = {value: place for place, value in enumerate(self.values)}
+        rows: list[int] = []
+        columns: list[int] = []
+        for row, value in zip(at, column, strict=True):
+            for word in (value,) if isinstance(value, str) else value:
+                place = places.get(word)
+                if place is not None:
+                    rows.append(row)
+                    columns.append(place)
+        out[rows, columns] = 1.0
 
 
 class AttributeEncoder(BaseModel):
@@ -110,6 +130,23 @@ class AttributeEncoder(BaseModel):
         """Declared names, in order."""
         return [spec.name for spec in self.specs]
 
+    def check(self, attributes: Mapping[str, Any]) -> None:
+        """Checks one user's or item's attributes.
+
+        Raises:
+            UnknownAttributeError: a name is not declared.
+            DataError: a value has the wrong type.
+        """
+        for name, value in attributes.items():
+            spec = self._by_name.get(name)
+            if spec is None:
+                raise UnknownAttributeError([each for each in attributes if each not in self._by_name], self.names)
+            spec.check(value)
+
+    @cached_property
+    def _by_name(self) -> dict[str, AttributeSpec]:
+        return {spec.name: spec for spec in self.specs}
+
     def encode(self, attributes: Mapping[str, Any]) -> NDArray[np.float32]:
         """Returns the vector [A] float32 of one user's or item's attributes; missing attributes stay zero.
 
@@ -117,18 +154,22 @@ class AttributeEncoder(BaseModel):
             UnknownAttributeError: a name is not declared.
             DataError: a value has the wrong type.
         """
-        unknown = [name for name in attributes if name not in self.names]
-        if unknown:
-            raise UnknownAttributeError(unknown, self.names)
-        out = np.zeros(self.width, dtype=np.float32)
-        offset = 0
-        for spec in self.specs:
-            if spec.name in attributes:
-                for position in spec.active(attributes[spec.name]):
-                    out[offset + position] = 1.0
-            offset += spec.width
-        return out
+        vector: NDArray[np.float32] = self.encode_all([attributes])[0]
+        return vector
 
     def encode_all(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
-        """Returns [N, A] float32, one `encode` a row."""
-        return np.stack([self.encode(row) for row in rows]) if rows else np.zeros((0, self.width), np.float32)
+        """Returns [N, A] float32, one `encode` a row.
+
+        Raises:
+            UnknownAttributeError: as `check` of the first row at fault.
+            DataError: likewise.
+        """
+        for row in rows:
+            self.check(row)
+        out = np.zeros((len(rows), self.width), np.float32)
+        offset = 0
+        for spec in self.specs:
+            at = [place for place, row in enumerate(rows) if spec.name in row] if spec.width else []
+            spec.mark(at, [rows[place][spec.name] for place in at], out[:, offset : offset + spec.width])
+            offset += spec.width
+        return out

@@ -55,6 +55,21 @@ class LinearEncoder:
         """Returns the outputs [..., D] float32 of inputs [..., A]."""
         return ((inputs - self.mean) @ self.weight + self.offset).astype(np.float32)
 
+    def of_sparse(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Returns the outputs [N, D] float32 of inputs [N, A] that are mostly zero.
+
+        A row's output is the same bit for bit whatever rows stand beside it, which no matrix product promises: so an
+        item has the same features on every replica, whether it came alone or in a batch.
+        """
+        base = self.offset.astype(np.float64) - self.mean.astype(np.float64) @ self.weight.astype(np.float64)
+        out = np.tile(base, (len(inputs), 1))
+        rows, entries = np.nonzero(inputs)
+        turn = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        for each in range(int(turn.max(initial=-1)) + 1):
+            now = turn == each
+            out[rows[now]] += inputs[rows[now], entries[now], None] * self.weight[entries[now]]
+        return out.astype(np.float32)
+
 
 def fit_prior(
     rewards: NDArray[np.uint8], embedding: NDArray[Any], *, shrinkage: float = 0.3, max_rank: int = 64

@@ -49,17 +49,19 @@ class TopicEncoder(BaseModel):
         name = wanted or max(sorted(counts), key=lambda each: counts[each])
         return cls(attribute=name, words=tuple(sorted({word for row in items for word in row.get(name, ())})))
 
-    def row(self, attributes: Mapping[str, Any]) -> NDArray[np.float32]:
-        """Returns an item's topic weights [T] float32: they sum to 1, or to 0 where it has none of the topics."""
-        value = attributes.get(self.attribute, ())
-        words: Iterable[Any] = value if isinstance(value, (list, tuple)) else ()
-        out = np.zeros(len(self.words), np.float32)
-        at = {word: position for position, word in enumerate(self.words)}
-        out[sorted({at[word] for word in words if word in at})] = 1
-        return out / max(float(out.sum()), 1.0)
+    def rows(self, items: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+        """Returns items' topic weights [N, T] float32: each row sums to 1, or to 0 where an item has no topic."""
+        place = {word: position for position, word in enumerate(self.words)}
+        out = np.zeros((len(items), len(self.words)), np.float32)
+        for row, attributes in zip(out, items, strict=True):
+            value = attributes.get(self.attribute, ())
+            words: Iterable[Any] = value if isinstance(value, (list, tuple)) else ()
+            row[[place[word] for word in words if word in place]] = 1
+        shares: NDArray[np.float32] = out / np.maximum(out.sum(axis=1, keepdims=True), np.float32(1))
+        return shares
 
 
 def item_topics(items: Sequence[Mapping[str, Any]], wanted: str | None = None) -> NDArray[np.float32] | None:
     """Returns topic weights [n, T] float32 of all items, or None where no attribute is a list; see `TopicEncoder`."""
     encoder = TopicEncoder.fit(items, wanted)
-    return None if encoder is None else np.stack([encoder.row(attributes) for attributes in items])
+    return None if encoder is None else encoder.rows(items)

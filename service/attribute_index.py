@@ -1,145 +1,102 @@
-"""Attributes by column, so that a filter is a few passes over arrays; a column is built when it is first asked for."""
+"""Attributes by column, kept up to date with every change, so that a test in a filter is one pass over an array."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AttributeIndex"]
+from service.attribute_column import Column
 
-AttributesOf = Callable[[int], Mapping[str, Any]]
+__all__ = ["MAX_ATTRIBUTES", "AttributeIndex"]
+
+MAX_ATTRIBUTES: Final = 256
+"""Attributes that one catalogue may have: each is a column of up to n entries."""
+
+Mask = NDArray[np.bool_]
 
 
 class AttributeIndex:
-    """Columns of n items' attributes, kept up to date item by item.
+    """Columns of n items' attributes.
 
     Args:
-        attributes_of: the attributes of an item by its number, {} where it has none; columns are built from it.
+        attributes_of: the attributes of an item by its number; asked where the index itself has forgotten a spelling.
     """
 
-    def __init__(self, attributes_of: AttributesOf) -> None:
+    def __init__(self, attributes_of: Callable[[int], Mapping[str, Any]]) -> None:
         self._attributes_of = attributes_of
-        self._columns: dict[str, _Column] = {}
-        self._holders: dict[str, int] = {}
+        self._columns: dict[str, Column] = {}
         self._size = 0
 
     def names(self) -> list[str]:
         """Returns the attributes that items have."""
-        return [name for name, count in self._holders.items() if count]
+        return list(self._columns)
 
-    def put(self, number: int, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        """Takes over an item's changed attributes."""
-        self._size = max(self._size, number + 1)
-        for name in before:
-            self._holders[name] -= 1
-        for name in after:
-            self._holders[name] = self._holders.get(name, 0) + 1
-        for name, column in self._columns.items():
-            if name in before or name in after:
-                column.put(number, after.get(name))
+    def has_room(self, names: Sequence[str]) -> bool:
+        """Returns whether items may have all of these attributes."""
+        new = sum(name not in self._columns for name in names)
+        return not new or len(self._columns) + new <= MAX_ATTRIBUTES
 
-    def having(self, name: str) -> NDArray[np.bool_]:
+    @property
+    def size_bytes(self) -> int:
+        """Memory reserved for the columns."""
+        return sum(column.size_bytes for column in self._columns.values())
+
+    def put(self, numbers: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over the attributes of items, each named once; beyond `MAX_ATTRIBUTES` names are left out."""
+        at = np.array(numbers, np.int64)
+        self._size = max(self._size, int(at.max(initial=-1)) + 1)
+        for column in self._columns.values():
+            column.clear(at)
+        found: dict[str, tuple[list[int], list[Any]]] = {}
+        for number, row in zip(numbers, rows, strict=True):
+            for name, value in row.items():
+                entries = found.get(name)
+                if entries is None:
+                    entries = found[name] = ([], [])
+                entries[0].append(number)
+                entries[1].append(value)
+        for name, (items, values) in found.items():
+            if name in self._columns or len(self._columns) < MAX_ATTRIBUTES:
+                self._columns.setdefault(name, Column()).put(items, values, self._size)
+        for name in [name for name, column in self._columns.items() if not column.count]:
+            del self._columns[name]
+
+    def having(self, name: str) -> Mask:
         """Returns which items have an attribute, [n] bool."""
         return self._column(name).having(self._size)
 
-    def equal(self, name: str, value: str | float) -> NDArray[np.bool_]:
-        """Returns whose attribute is a value, or has it as an entry, [n] bool."""
-        column = self._column(name)
-        if isinstance(value, str):
-            found = np.zeros(self._size, np.bool_)
-            found[column.holders(value)] = True
-            return found
-        return np.asarray(column.numbers(self._size) == value, np.bool_)
-
-    def numbers(self, name: str) -> NDArray[np.float64]:
-        """Returns an attribute's numbers [n], NaN where there is none."""
-        return self._column(name).numbers(self._size)
-
-    def _column(self, name: str) -> _Column:
-        column = self._columns.get(name)
-        if column is None:
-            column = _Column()
-            for number in range(self._size):
-                value = self._attributes_of(number).get(name)
-                if value is not None:
-                    column.put(number, value)
-            self._columns[name] = column
-        return column
-
-
-class _Column:
-    """One attribute: numbers by item, and words as (item, word) entries, each item's side by side.
-
-    An item that changes leaves dead entries behind (word -1); they are swept out when they are the greater part.
-    """
-
-    def __init__(self) -> None:
-        self._numbers = np.full(1024, np.nan)
-        self._begin = np.zeros(1024, np.int64)
-        self._length = np.zeros(1024, np.int32)
-        self._items = np.zeros(1024, np.int32)
-        self._words = np.zeros(1024, np.int32)
-        self._used = 0
-        self._dead = 0
-        self._codes: dict[str, int] = {}
-
-    def put(self, number: int, value: Any) -> None:
-        """Sets an item's value; None takes it away."""
-        if number >= len(self._numbers):
-            self._grow_items(number + 1)
-        begin, length = int(self._begin[number]), int(self._length[number])
-        self._words[begin : begin + length] = -1
-        self._dead += length
-        self._numbers[number], self._length[number] = np.nan, 0
-        if value is None:
-            return
-        if isinstance(value, (int, float)):
-            self._numbers[number] = value
-            return
-        words = list(dict.fromkeys([value] if isinstance(value, str) else value))
-        if self._used + len(words) > len(self._words):
-            self._make_room(len(words))
-        self._begin[number], self._length[number] = self._used, len(words)
-        end = self._used + len(words)
-        self._items[self._used : end] = number
-        self._words[self._used : end] = [self._codes.setdefault(word, len(self._codes)) for word in words]
-        self._used = end
-
-    def numbers(self, size: int) -> NDArray[np.float64]:
-        """Returns [size] float64, NaN where an item has no number."""
-        if size > len(self._numbers):
-            self._grow_items(size)
-        return self._numbers[:size]
-
-    def having(self, size: int) -> NDArray[np.bool_]:
-        """Returns [size] bool."""
-        return np.asarray(~np.isnan(self.numbers(size)) | (self._length[:size] > 0), np.bool_)
-
-    def holders(self, word: str) -> NDArray[np.int32]:
-        """Returns the numbers of the items that have a word."""
-        code = self._codes.get(word)
-        if code is None:
-            return np.zeros(0, np.int32)
-        found: NDArray[np.int32] = self._items[: self._used][self._words[: self._used] == code]
+    def one_of(self, name: str, values: Sequence[str | float]) -> Mask:
+        """Returns whose attribute is one of some values, or has one as an entry, [n] bool."""
+        column, found = self._column(name), np.zeros(self._size, np.bool_)
+        words = [value for value in values if isinstance(value, str)]
+        if words:
+            found[column.holders(words)] = True
+        wanted = [value for value in values if not isinstance(value, str)]
+        if wanted:
+            numbers, present = column.numbers(self._size)
+            found |= np.isin(numbers, wanted) & present
         return found
 
-    def _make_room(self, needed: int) -> None:
-        if 2 * self._dead > self._used:
-            live = np.flatnonzero(self._words[: self._used] >= 0)
-            self._items[: len(live)], self._words[: len(live)] = self._items[live], self._words[live]
-            self._used, self._dead = len(live), 0
-            owners, first = np.unique(self._items[: self._used], return_index=True)
-            self._begin[owners] = first
-        capacity = max(2 * len(self._words), self._used + needed)
-        if self._used + needed > len(self._words):
-            self._items = np.concatenate([self._items, np.zeros(capacity - len(self._items), np.int32)])
-            self._words = np.concatenate([self._words, np.zeros(capacity - len(self._words), np.int32)])
+    def ordered(self, name: str, comparison: str, bound: float) -> Mask:
+        """Returns whose attribute is a number on one side of a bound: <, <=, > or >=; [n] bool."""
+        numbers, present = self._column(name).numbers(self._size)
+        if comparison in ("<", "<="):
+            side = numbers < bound if comparison == "<" else numbers <= bound
+        else:
+            side = numbers > bound if comparison == ">" else numbers >= bound
+        return np.asarray(side & present, np.bool_)
 
-    def _grow_items(self, needed: int) -> None:
-        extra = max(needed, 2 * len(self._numbers)) - len(self._numbers)
-        self._numbers = np.concatenate([self._numbers, np.full(extra, np.nan)])
-        self._begin = np.concatenate([self._begin, np.zeros(extra, np.int64)])
-        self._length = np.concatenate([self._length, np.zeros(extra, np.int32)])
+    def values(self, number: int, name: str) -> tuple[str | float, ...]:
+        """Returns an item's values of an attribute: a list's entries, each once, or the one word or number."""
+        column = self._columns.get(name)
+        found = () if column is None else column.value(number)
+        if found is None:
+            value = self._attributes_of(number)[name]
+            return tuple(dict.fromkeys(value)) if isinstance(value, (list, tuple)) else (value,)
+        return found if isinstance(found, tuple) else (found,)
+
+    def _column(self, name: str) -> Column:
+        return self._columns.get(name) or Column()

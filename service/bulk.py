@@ -10,16 +10,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.catalogue import item_record
 from service.engine import Engine
-from service.errors import ApiError, invalid_body, unavailable
+from service.errors import ApiError, invalid_body
 from service.items import record_of
 from service.schemas import BulkItem
 from service.store.connection import StoreUnavailable
-from service.store.item_store import CHUNK
+from service.store.item_store import CHUNK, PAGE_BYTES
 
 __all__ = ["bulk_load"]
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_REJECTIONS = 1000
+_LINES_AT_ONCE = 250
 _LINE = TypeAdapter(BulkItem)
 
 
@@ -33,19 +34,15 @@ async def bulk_load(engine: Engine, body: AsyncIterator[bytes]) -> dict[str, Any
     Raises:
         ApiError: 503 where Redis does not confirm a write.
     """
-    if not engine.synced:
-        try:
-            await engine.sync_items()
-        except StoreUnavailable as error:
-            raise unavailable(error.kind) from None
     load = _Load(engine)
     number = 0
     async for line in _lines(body):
         number += 1
         load.take(number, line)
-        if len(load.waiting) == CHUNK:
+        if load.is_full:
             await load.write()
-            # Others are served between two writes.
+        elif number % _LINES_AT_ONCE == 0:
+            # Others are served in between.
             await asyncio.sleep(0)
     await load.write()
     return {"applied": load.applied, "rejected": load.rejected, "rejections": load.rejections}
@@ -57,6 +54,7 @@ class _Load:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.waiting: list[tuple[str, bytes]] = []
+        self._size_bytes = 0
         self.applied = self.rejected = 0
         self.rejections: list[dict[str, Any]] = []
 
@@ -77,18 +75,30 @@ class _Load:
             if len(self.rejections) < MAX_REJECTIONS:
                 self.rejections.append({"line": number, "code": error.code, "detail": error.detail})
             return
-        self.waiting.append((item.item_id, item_record(record)))
+        data = item_record(record)
+        self.waiting.append((item.item_id, data))
+        self._size_bytes += len(data)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one call to Redis should not take more."""
+        return len(self.waiting) >= CHUNK or self._size_bytes >= PAGE_BYTES
 
     async def write(self) -> None:
         """Stores what is waiting and serves from it."""
         if not self.waiting:
             return
         try:
-            await self._engine.catch_up(await self._engine.items.put(self.waiting))
+            change = await self._engine.items.put(self.waiting)
+            await self._engine.catch_up(change, patient=True)
         except StoreUnavailable as error:
-            raise unavailable(error.kind) from None
+            detail = (
+                f"the store did not confirm a write ({error.kind}) after {self.applied} items were applied; "
+                "send everything again, which is harmless"
+            )
+            raise ApiError(503, "store_unavailable", detail, {"Retry-After": "1"}) from None
         self.applied += len(self.waiting)
-        self.waiting = []
+        self.waiting, self._size_bytes = [], 0
 
 
 async def _lines(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

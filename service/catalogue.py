@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json, to_json
 
 from metarl_rec.checkpoint import Checkpoint
 from metarl_rec.errors import DataError
 from service.attribute_index import AttributeIndex
-from service.filters import parse_filter
+from service.selections import Selections
 
 __all__ = ["ItemRecord", "LiveCatalogue", "item_record"]
 
-_SELECTIONS = 64
+_ROWS: Final = (
+    "_features", "_lengths", "_popularity", "_topics", "_available", "_published", "_expires", "_trained", "_used",
+)  # fmt: skip
+_SPARE: Final = 1024
 
 
 class ItemRecord(TypedDict, total=False):
@@ -32,14 +35,16 @@ class ItemRecord(TypedDict, total=False):
 
 def item_record(record: ItemRecord) -> bytes:
     """Returns a record's bytes."""
-    return json.dumps(record, ensure_ascii=False, sort_keys=True).encode()
+    return to_json(record)
 
 
 class LiveCatalogue:
     """One replica's view of the items; `apply` brings it up to date.
 
     A row's index is the item's number, which Redis assigns to an id once and for ever; so transitions keep their
-    meaning under every checkpoint, and those of a deleted item are skipped.
+    meaning under every checkpoint, and those of a deleted item are skipped. Records stay the bytes that Redis gave, and
+    are parsed again where one is shown: a million parsed ones would take three times the memory, and the garbage
+    collector's time.
 
     Args:
         checkpoint: features and popularity of the items it was trained on, and the encoder for all others.
@@ -48,34 +53,46 @@ class LiveCatalogue:
 
     def __init__(self, checkpoint: Checkpoint, numbers: Sequence[int]) -> None:
         self._checkpoint = checkpoint
+        self._declared = frozenset(checkpoint.item_attributes.names)
         self.changes = 0
         self._size = 0
-        capacity = max(numbers, default=0) + 1024
-        self._features = np.zeros((capacity, checkpoint.dim), np.float32)
-        self._popularity = np.zeros(capacity, np.float32)
-        words = len(checkpoint.topics.words) if checkpoint.topics else 0
-        self._topics = np.zeros((capacity, words), np.float32)
-        self._available = np.zeros(capacity, np.bool_)
-        self._published = np.full(capacity, -np.inf)
-        self._expires = np.full(capacity, np.inf)
-        self._trained = np.zeros(capacity, np.bool_)
-        self._used = np.zeros(capacity, np.bool_)
-        self._ids: list[str | None] = [None] * capacity
-        self._attributes: list[Mapping[str, Any]] = [{}] * capacity
+        self._capacity = 0
+        self._features = np.zeros((0, checkpoint.dim), np.float32)
+        self._lengths = np.zeros(0, np.float32)
+        self._popularity = np.zeros(0, np.float32)
+        self._topics = np.zeros((0, len(checkpoint.topics.words) if checkpoint.topics else 0), np.float32)
+        self._available = np.zeros(0, np.bool_)
+        self._published = np.zeros(0, np.float64)
+        self._expires = np.zeros(0, np.float64)
+        self._trained = np.zeros(0, np.bool_)
+        self._used = np.zeros(0, np.bool_)
+        self._ids: list[str | None] = []
+        self._records: list[bytes | Mapping[str, Any]] = []
         self._numbers: dict[str, int] = {}
-        self._index = AttributeIndex(lambda number: self._attributes[number])
-        self._selections: dict[str, NDArray[np.bool_]] = {}
+        self._index = AttributeIndex(self.attributes)
+        self._selections = Selections(self._index, self.number, checkpoint.item_attributes.names)
         self._offer: tuple[float, float, NDArray[np.bool_]] | None = None
-        for row, number in enumerate(numbers):
-            item = checkpoint.items[row]
-            self._put(number, {"item_id": item.item_id, "attributes": item.attributes, "available": True})
-            self._features[number], self._popularity[number] = checkpoint.features[row], checkpoint.popularity[row]
-            self._trained[number] = True
+        self._reserve(max(numbers, default=0) + _SPARE)
+        if len(numbers):
+            rows: list[ItemRecord] = [
+                {"item_id": item.item_id, "attributes": item.attributes, "available": True}
+                for item in checkpoint.items[: len(numbers)]
+            ]
+            self._put(list(numbers), rows, [item.attributes for item in checkpoint.items[: len(numbers)]])
+            at = np.array(numbers, np.int64)
+            self._features[at], self._popularity[at] = checkpoint.features, checkpoint.popularity
+            self._lengths[at] = np.linalg.norm(checkpoint.features, axis=1)
+            self._trained[at] = True
 
     @property
     def features(self) -> NDArray[np.float32]:
-        """[n, D] float32, by number; zero where no item has the number."""
+        """[n, D] float32, by number; without meaning where no item has the number."""
         return self._features[: self._size]
+
+    @property
+    def lengths(self) -> NDArray[np.float32]:
+        """[n] float32, Euclidean length of each item's features."""
+        return self._lengths[: self._size]
 
     @property
     def popularity(self) -> NDArray[np.float32]:
@@ -92,8 +109,14 @@ class LiveCatalogue:
         """[n] bool, items that are not withdrawn, whether or not their time has come."""
         return self._available[: self._size]
 
+    @property
+    def size_bytes(self) -> dict[str, int]:
+        """Memory reserved for the arrays, by part; ids and records come on top."""
+        rows = sum(getattr(self, name).nbytes for name in _ROWS)
+        return {"rows": rows, "attribute_index": self._index.size_bytes}
+
     def on_offer(self, now: float) -> NDArray[np.bool_]:
-        """Returns the items [n] bool that may be shown: available, published and not expired. Not to be changed.
+        """Returns the items [n] bool that may be shown: available, published and not expired. Read-only.
 
         Args:
             now: seconds since 1970.
@@ -101,8 +124,11 @@ class LiveCatalogue:
         if self._offer is None or not self._offer[0] <= now < self._offer[1]:
             published, expires = self._published[: self._size], self._expires[: self._size]
             mask = self.available & (published <= now) & (now < expires)
-            later = np.concatenate([published[published > now], expires[expires > now]])
-            self._offer = (now, float(later.min(initial=np.inf)), mask)
+            mask.flags.writeable = False
+            later = min(
+                float(times.min(initial=np.inf, where=self.available & (times > now))) for times in (published, expires)
+            )
+            self._offer = (now, later, mask)
         return self._offer[2]
 
     def number(self, item_id: str) -> int | None:
@@ -126,136 +152,135 @@ class LiveCatalogue:
         inside &= self._used[np.where(inside, numbers, 0)]
         return inside
 
-    def following(self, after: int) -> NDArray[np.int64]:
-        """Returns the numbers greater than `after` that items have, ascending."""
-        found: NDArray[np.int64] = np.flatnonzero(self._used[after + 1 : self._size])
+    def following(self, after: int, selected: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Returns the numbers greater than `after` that items have, ascending; of `selected` [n] ones where given."""
+        used = self._used[after + 1 : self._size]
+        found: NDArray[np.int64] = np.flatnonzero(used if selected is None else used & selected[after + 1 :])
         return found + (after + 1)
 
     def attributes(self, number: int) -> Mapping[str, Any]:
         """Returns the attributes of a known number."""
-        return self._attributes[number]
+        record = self._records[number]
+        found: Mapping[str, Any] = from_json(record)["attributes"] if isinstance(record, bytes) else record
+        return found
+
+    def stored(self, number: int) -> bytes:
+        """Returns a known item's record as Redis holds it; b"" for one that only the checkpoint knows."""
+        record = self._records[number]
+        return record if isinstance(record, bytes) else b""
 
     def record(self, number: int) -> ItemRecord:
         """Returns a known item as it is stored."""
         published, expires = float(self._published[number]), float(self._expires[number])
         return {
             "item_id": self.item_id(number),
-            "attributes": self._attributes[number],
+            "attributes": self.attributes(number),
             "available": bool(self._available[number]),
             "published_at": published if np.isfinite(published) else None,
             "expires_at": expires if np.isfinite(expires) else None,
         }
 
+    def has_room(self, names: Sequence[str]) -> bool:
+        """Returns whether items may have all of these attributes; a catalogue has a bounded number of them."""
+        return self._index.has_room(names)
+
     def select(self, text: str) -> NDArray[np.bool_]:
-        """Returns which items satisfy a filter expression, [n] bool. Not to be changed.
+        """Returns which items satisfy a filter expression, [n] bool, read-only; the same again costs nothing.
 
         Raises:
-            FilterError: it cannot be read, or names an attribute that no item has.
+            FilterError: it cannot be read, or names an attribute that neither an item nor the checkpoint has.
         """
-        found = self._selections.get(text)
-        if found is None:
-            found = parse_filter(text).mask(self) & self._used[: self._size]
-            if len(self._selections) >= _SELECTIONS:
-                del self._selections[next(iter(self._selections))]
-            self._selections[text] = found
-        return found
-
-    def names(self) -> list[str]:
-        """Returns the attributes that items have."""
-        return self._index.names()
-
-    def having(self, name: str) -> NDArray[np.bool_]:
-        """Returns which items have an attribute, [n] bool."""
-        return self._used[: self._size].copy() if name == "item_id" else self._index.having(name)
+        return self._selections.select(text, self._used[: self._size])
 
     def equal(self, name: str, value: str | float) -> NDArray[np.bool_]:
         """Returns whose attribute is a value, or has it as an entry, [n] bool."""
-        if name != "item_id":
-            return self._index.equal(name, value)
-        found = np.zeros(self._size, np.bool_)
-        number = self._numbers.get(value) if isinstance(value, str) else None
-        if number is not None:
-            found[number] = True
-        return found
-
-    def numbers(self, name: str) -> NDArray[np.float64]:
-        """Returns an attribute's numbers [n], NaN where there is none."""
-        return np.full(self._size, np.nan) if name == "item_id" else self._index.numbers(name)
+        return self._index.one_of(name, [value])
 
     def values(self, number: int, attribute: str) -> tuple[str | float, ...]:
-        """Returns an item's values of an attribute: a list's entries, or the one word or number."""
-        value = self._attributes[number].get(attribute)
-        if value is None:
-            return ()
-        return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        """Returns an item's values of an attribute: a list's entries, each once, or the one word or number."""
+        return self._index.values(number, attribute)
 
     def apply(self, changes: int, records: Sequence[tuple[int, bytes]]) -> None:
         """Takes over changed items and the change counter that they lead to."""
-        to_encode: list[int] = []
-        for number, data in records:
-            record: ItemRecord = json.loads(data)
-            if record.get("deleted"):
-                self._remove(number)
-                continue
-            self._put(number, record)
-            if not self._trained[number]:
-                to_encode.append(number)
-        if to_encode:
-            self._encode(to_encode)
+        numbers: list[int] = []
+        rows: list[ItemRecord] = []
+        stored: list[bytes] = []
+        removed: list[int] = []
+        for number, data in dict(records).items():
+            row: ItemRecord = from_json(data)
+            if row.get("deleted"):
+                removed.append(number)
+            else:
+                numbers.append(number)
+                rows.append(row)
+                stored.append(data)
+        if numbers:
+            self._put(numbers, rows, stored)
+            self._encode([(n, row["attributes"]) for n, row in zip(numbers, rows, strict=True) if not self._trained[n]])
+        if removed:
+            self._remove([number for number in removed if self.knows(number)])
         if records:
-            self._selections.clear()
+            self._selections.forget()
             self._offer = None
         self.changes = max(self.changes, changes)
 
-    def _encode(self, numbers: list[int]) -> None:
+    def _encode(self, items: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
         """Computes items' features from attributes; ones that this checkpoint does not declare say nothing."""
-        checkpoint = self._checkpoint
-        names = set(checkpoint.item_attributes.names)
-        rows = np.zeros((len(numbers), checkpoint.item_attributes.width), np.float32)
-        for row, number in zip(rows, numbers, strict=True):
-            known = {name: value for name, value in self._attributes[number].items() if name in names}
+        if not items:
+            return
+        encoder, names = self._checkpoint.item_attributes, self._declared
+        rows = [
+            row if row.keys() <= names else {name: value for name, value in row.items() if name in names}
+            for _, row in items
+        ]
+        for place, row in enumerate(rows):
             try:
-                row[:] = checkpoint.item_attributes.encode(known)
+                encoder.check(row)
             except DataError:
                 # Stored under a checkpoint with another type for the attribute: an average item, not an outage.
-                row[:] = 0
-        encoded = checkpoint.item_encoder(rows)
-        self._features[numbers] = encoded[:, :-1]
-        self._popularity[numbers] = np.clip(encoded[:, -1], 0.0, 1.0)
+                rows[place] = {}
+        at = np.array([number for number, _ in items], np.int64)
+        features, self._popularity[at] = self._checkpoint.encode_items(rows)
+        self._features[at], self._lengths[at] = features, np.linalg.norm(features, axis=1)
 
-    def _put(self, number: int, record: ItemRecord) -> None:
-        if number >= len(self._ids):
-            self._grow(number + 1)
-        self._size = max(self._size, number + 1)
-        attributes = record["attributes"]
-        self._index.put(number, self._attributes[number], attributes)
-        self._ids[number] = record["item_id"]
-        self._used[number] = True
-        self._attributes[number] = attributes
-        self._available[number] = record["available"]
-        published, expires = record.get("published_at"), record.get("expires_at")
-        self._published[number] = -np.inf if published is None else published
-        self._expires[number] = np.inf if expires is None else expires
+    def _put(self, numbers: list[int], rows: Sequence[ItemRecord], stored: Sequence[bytes | Mapping[str, Any]]) -> None:
+        self._reserve(max(numbers) + 1)
+        self._size = max(self._size, max(numbers) + 1)
+        for number, row, record in zip(numbers, rows, stored, strict=True):
+            self._ids[number] = item_id = row["item_id"]
+            self._numbers[item_id] = number
+            self._records[number] = record
+        attributes = [row["attributes"] for row in rows]
+        at = np.array(numbers, np.int64)
+        self._used[at] = True
+        self._available[at] = [row["available"] for row in rows]
+        self._published[at] = [_time(row.get("published_at"), -np.inf) for row in rows]
+        self._expires[at] = [_time(row.get("expires_at"), np.inf) for row in rows]
+        self._index.put(numbers, attributes)
         if self._checkpoint.topics:
-            self._topics[number] = self._checkpoint.topics.row(attributes)
-        self._numbers[record["item_id"]] = number
+            self._topics[at] = self._checkpoint.topics.rows(attributes)
 
-    def _remove(self, number: int) -> None:
-        if not self.knows(number):
+    def _remove(self, numbers: list[int]) -> None:
+        for number in numbers:
+            del self._numbers[self.item_id(number)]
+            self._ids[number], self._records[number] = None, b""
+        self._used[numbers] = self._available[numbers] = False
+        self._index.put(numbers, [{}] * len(numbers))
+
+    def _reserve(self, needed: int) -> None:
+        if needed <= self._capacity:
             return
-        self._index.put(number, self._attributes[number], {})
-        del self._numbers[self.item_id(number)]
-        self._ids[number], self._attributes[number] = None, {}
-        self._used[number] = self._available[number] = False
+        capacity = max(needed, self._capacity * 3 // 2)
+        for name in _ROWS:
+            old = getattr(self, name)
+            # Zeros that nobody has written to take no memory yet.
+            new = np.zeros((capacity, *old.shape[1:]), old.dtype)
+            new[: self._size] = old[: self._size]
+            setattr(self, name, new)
+        self._ids += [None] * (capacity - self._capacity)
+        self._records += [b""] * (capacity - self._capacity)
+        self._capacity = capacity
 
-    def _grow(self, needed: int) -> None:
-        extra = max(needed, 2 * len(self._ids)) - len(self._ids)
-        self._features = np.concatenate([self._features, np.zeros((extra, self._features.shape[1]), np.float32)])
-        self._popularity = np.concatenate([self._popularity, np.zeros(extra, np.float32)])
-        self._topics = np.concatenate([self._topics, np.zeros((extra, self._topics.shape[1]), np.float32)])
-        self._published = np.concatenate([self._published, np.full(extra, -np.inf)])
-        self._expires = np.concatenate([self._expires, np.full(extra, np.inf)])
-        for name in ("_available", "_trained", "_used"):
-            setattr(self, name, np.concatenate([getattr(self, name), np.zeros(extra, np.bool_)]))
-        self._ids += [None] * extra
-        self._attributes += [{}] * extra
+
+def _time(value: float | None, absent: float) -> float:
+    return absent if value is None else value

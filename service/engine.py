@@ -19,7 +19,7 @@ from service.catalogue import LiveCatalogue
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.codec import StateError, UserState, decode_state
-from service.store.connection import Connection
+from service.store.connection import Connection, StoreUnavailable
 from service.store.item_store import ItemStore
 from service.store.user_store import UserStore
 
@@ -68,7 +68,7 @@ class Engine:
     items: ItemStore
     rng: np.random.Generator
     synced: bool = False
-    _following: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _following: asyncio.Task[None] | None = None
     _locks: weakref.WeakValueDictionary[str, asyncio.Lock] = field(default_factory=weakref.WeakValueDictionary)
 
     def lock(self, user: str) -> asyncio.Lock:
@@ -88,41 +88,58 @@ class Engine:
         Raises:
             StoreUnavailable: Redis is away.
         """
-        async with self._following:
-            await self._start_over()
+        await self.catch_up(-1, patient=True)
 
-    async def catch_up(self, changes: int) -> None:
+    async def catch_up(self, changes: int, *, patient: bool = False) -> None:
         """Brings the catalogue to the change counter that was read with a user's state.
 
+        Where that takes longer than a call may, it goes on in the background, and this call does without it.
+
+        Args:
+            changes: the counter.
+            patient: wait as long as it takes.
+
         Raises:
-            StoreUnavailable: Redis is away.
+            StoreUnavailable: Redis is away, or there is more to take over than one call can wait for.
         """
-        if self.synced and changes == self.catalogue.changes:
-            return
-        # One at a time: an older page that arrives late must not undo a newer one.
-        async with self._following:
-            if not self.synced:
-                await self._start_over()
-            elif changes != self.catalogue.changes:
-                await self._follow(self.catalogue)
+        deadline = None if patient else asyncio.get_running_loop().time() + self.redis.limit_s
+        own = False
+        while not own and not (self.synced and changes == self.catalogue.changes):
+            if self._following is None or self._following.done():
+                # One at a time: an older page that arrives late must not undo a newer one.
+                self._following, own = asyncio.create_task(self._follow()), True
+                self._following.add_done_callback(lambda task: task.cancelled() or task.exception())
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await asyncio.shield(self._following)
+            except TimeoutError:
+                raise StoreUnavailable("catching_up") from None
 
-    async def _start_over(self) -> None:
-        numbers = await self.items.register_items([item.item_id for item in self.checkpoint.items])
-        await self._follow(LiveCatalogue(self.checkpoint, numbers))
+    async def stop_following(self) -> None:
+        """Ends what goes on in the background."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
 
-    async def _follow(self, catalogue: LiveCatalogue) -> None:
-        """Applies all changes since the catalogue's own, and serves from it."""
+    async def _follow(self) -> None:
+        """Applies all changes since the catalogue's own, page by page, and serves from it; others work in between."""
+        catalogue = self.catalogue if self.synced else await self._start()
         while True:
             found = await self.items.changes_after(catalogue.changes)
             if found.complete and found.changes < catalogue.changes:
-                break
+                # Redis lost its items, or is another one: start over from what it has.
+                catalogue = await self._start()
+                continue
             catalogue.apply(found.changes, found.records)
             if found.complete:
-                self.catalogue, self.synced = catalogue, True
-                self.metrics.catalog_items.set(int(catalogue.on_offer(self.now()).sum()))
-                return
-        # Redis lost its items, or is another one: start over from what it has.
-        await self._start_over()
+                break
+        self.catalogue, self.synced = catalogue, True
+        self.metrics.catalog_items.set(int(np.count_nonzero(catalogue.on_offer(self.now()))))
+
+    async def _start(self) -> LiveCatalogue:
+        """Returns a catalogue of the checkpoint's items alone, under their numbers."""
+        numbers = await self.items.register_items([item.item_id for item in self.checkpoint.items])
+        return await asyncio.to_thread(LiveCatalogue, self.checkpoint, numbers)
 
     def decode(self, data: bytes | None) -> UserState:
         """Returns a user's state; what cannot be read counts as none, and is counted."""

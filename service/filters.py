@@ -7,11 +7,13 @@
                 | NAME "in" "[" VALUE ("," VALUE)* "]"
                 | VALUE "in" NAME
                 | "exists" "(" NAME ")"
-    NAME       := letters, digits, _ . - (not first: digit . -), or anything between backticks; item_id is the item's id
+    NAME       := letters, digits, _ . - (not first: digit . -), or anything between backticks, where `` is a backtick;
+                  item_id is the item's id
     VALUE      := a number, or text in double quotes with JSON's escapes
 
 A test is false for an item that lacks the attribute, `!=` too; `not` turns that round. A list has a value if one of its
-entries is that value. Numbers and text are never equal.
+entries is that value; an empty list is no attribute. Numbers and text are never equal. No attribute is true or false,
+so there are no such values: give a number or a word.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, Protocol
@@ -28,8 +31,10 @@ from numpy.typing import NDArray
 
 __all__ = ["Filter", "FilterError", "Items", "parse_filter"]
 
+MAX_CHARACTERS: Final = 2000
 MAX_TESTS: Final = 200
 MAX_DEPTH: Final = 32
+_TOLD: Final = 12
 Value = str | float
 Mask = NDArray[np.bool_]
 Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -48,11 +53,11 @@ class Items(Protocol):
     def having(self, name: str) -> Mask:
         """Returns which items have an attribute, [n] bool."""
 
-    def equal(self, name: str, value: Value) -> Mask:
-        """Returns whose attribute is a value, or has it as an entry, [n] bool."""
+    def one_of(self, name: str, values: Sequence[Value]) -> Mask:
+        """Returns whose attribute is one of some values, or has one as an entry, [n] bool."""
 
-    def numbers(self, name: str) -> NDArray[np.float64]:
-        """Returns an attribute's numbers [n], NaN where there is none."""
+    def ordered(self, name: str, comparison: str, bound: float) -> Mask:
+        """Returns whose attribute is a number on one side of a bound, [n] bool."""
 
 
 class Filter(Protocol):
@@ -76,23 +81,16 @@ class _Test:
     def mask(self, items: Items) -> Mask:
         known = items.names()
         if self.name != "item_id" and self.name not in known:
-            raise FilterError(
-                f"no item has the attribute at character {self.at}; there are: {', '.join(sorted(known)) or 'none'}"
-            )
+            told = ", ".join(sorted(known)[:_TOLD]) or "none"
+            more = f" and {len(known) - _TOLD} more" if len(known) > _TOLD else ""
+            raise FilterError(f"no item has the attribute at character {self.at}; there are: {told}{more}")
         if not self.values:
             return items.having(self.name)
         if self.comparison in (None, "="):
-            found = items.equal(self.name, self.values[0])
-            for value in self.values[1:]:
-                found = found | items.equal(self.name, value)
-            return found
+            return items.one_of(self.name, self.values)
         if self.comparison == "!=":
-            return items.having(self.name) & ~items.equal(self.name, self.values[0])
-        numbers, bound = items.numbers(self.name), float(self.values[0])
-        # NaN, where there is no number, is in no order with anything.
-        if self.comparison in ("<", "<="):
-            return numbers < bound if self.comparison == "<" else numbers <= bound
-        return numbers > bound if self.comparison == ">" else numbers >= bound
+            return items.having(self.name) & ~items.one_of(self.name, self.values)
+        return items.ordered(self.name, self.comparison, float(self.values[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +120,15 @@ def parse_filter(text: str) -> Filter:
     Raises:
         FilterError: it cannot be read; the text says at which character and what may stand there.
     """
+    if len(text) > MAX_CHARACTERS:
+        raise FilterError(f"an expression may have {MAX_CHARACTERS} characters; shorten it")
     return _Parser(text).whole()
 
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
       | (?P<text>"(?:[^"\\\x00-\x1f]|\\.)*")
-      | (?P<name>[A-Za-z_][A-Za-z0-9_.-]*|`[^`]+`)
+      | (?P<name>[A-Za-z_][A-Za-z0-9_.-]*|`(?:[^`]|``)+`)
       | (?P<sign>!=|<=|>=|[=<>()\[\],]))""",
     re.VERBOSE,
 )
@@ -230,7 +230,7 @@ class _Parser:
         if token.kind != "name":
             raise self._expected("an attribute's name")
         self._at += 1
-        return token.text.strip("`"), token.at
+        return _plain(token.text), token.at
 
     def _value(self) -> Value:
         token = self._next
@@ -249,6 +249,10 @@ class _Parser:
 
     def _expected(self, what: str) -> FilterError:
         return FilterError(f"character {self._next.at}: {what} is expected")
+
+
+def _plain(name: str) -> str:
+    return name[1:-1].replace("``", "`") if name.startswith("`") else name
 
 
 def _tokens(text: str) -> list[_Token]:

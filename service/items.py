@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metarl_rec.errors import DataError
+from service.attribute_index import MAX_ATTRIBUTES
 from service.catalogue import ItemRecord, item_record
 from service.engine import Engine
 from service.errors import ApiError, invalid_attributes, unavailable
@@ -19,7 +22,16 @@ from service.filters import FilterError
 from service.schemas import ItemBody, ItemPatch
 from service.store.connection import StoreUnavailable
 
-__all__ = ["delete_item", "describe_item", "list_items", "patch_item", "put_item", "record_of", "similar_items"]
+__all__ = [
+    "delete_item",
+    "describe_item",
+    "level",
+    "list_items",
+    "patch_item",
+    "put_item",
+    "record_of",
+    "similar_items",
+]
 
 _ATTEMPTS = 50
 _UNKNOWN = ApiError(404, "unknown_item", "no item has this id; PUT it first")
@@ -58,19 +70,19 @@ async def patch_item(engine: Engine, item_id: str, patch: ItemPatch) -> dict[str
         ApiError: 404 for an unknown item; 422 as in `record_of`; 503 without Redis.
     """
     try:
-        await engine.catch_up(await engine.items.counter())
+        await engine.catch_up(await engine.items.counter(), patient=True)
         for attempt in range(_ATTEMPTS):
             number = engine.catalogue.number(item_id)
             if number is None:
                 raise _UNKNOWN
             stored, changes = await engine.items.read(number)
-            await engine.catch_up(changes)
+            await engine.catch_up(changes, patient=True)
             if not engine.catalogue.knows(number):
                 raise _UNKNOWN
             record = _patched(engine, engine.catalogue.record(number), patch)
             change = await engine.items.replace(number, stored, item_record(record))
             if change:
-                await engine.catch_up(change)
+                await engine.catch_up(change, patient=True)
                 return describe_item(engine, item_id)
             # Somebody else changed it meanwhile.
             await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
@@ -100,31 +112,38 @@ async def delete_item(engine: Engine, item_id: str) -> None:
     Raises:
         ApiError: 503 without Redis.
     """
-    if engine.synced and engine.catalogue.number(item_id) is None:
-        try:
-            await engine.catch_up(await engine.items.counter())
-        except StoreUnavailable as error:
-            raise unavailable(error.kind) from None
-        if engine.catalogue.number(item_id) is None:
-            return
-    await _store(engine, item_id, {"item_id": item_id, "deleted": True})
+    try:
+        await engine.catch_up(await engine.items.counter(), patient=True)
+    except StoreUnavailable as error:
+        raise unavailable(error.kind) from None
+    if engine.catalogue.number(item_id) is not None:
+        await _store(engine, item_id, {"item_id": item_id, "deleted": True})
+
+
+async def level(engine: Engine) -> None:
+    """Brings the catalogue up to date, so that what another replica was told is read here; without Redis it stays."""
+    with contextlib.suppress(StoreUnavailable):
+        await engine.catch_up(await engine.items.counter())
 
 
 async def _store(engine: Engine, item_id: str, record: ItemRecord) -> None:
     try:
-        if not engine.synced:
-            await engine.sync_items()
-        await engine.catch_up(await engine.items.put([(item_id, item_record(record))]))
+        change = await engine.items.put([(item_id, item_record(record))])
+        await engine.catch_up(change, patient=True)
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
 
 
 def _check(engine: Engine, attributes: Mapping[str, Any]) -> None:
-    names = engine.checkpoint.item_attributes.names
+    encoder = engine.checkpoint.item_attributes
+    declared = set(encoder.names)
     try:
-        engine.checkpoint.item_attributes.encode({name: v for name, v in attributes.items() if name in names})
+        encoder.check({name: value for name, value in attributes.items() if name in declared})
     except DataError as error:
         raise invalid_attributes("attributes", error) from None
+    if not engine.catalogue.has_room(list(attributes)):
+        detail = f"attributes: the catalogue's items would have more than {MAX_ATTRIBUTES} different ones; use fewer"
+        raise ApiError(422, "invalid_field", detail)
 
 
 def describe_item(engine: Engine, item_id: str) -> dict[str, Any]:
@@ -146,16 +165,18 @@ def list_items(engine: Engine, limit: int, cursor: str | None, expression: str |
         ApiError: 422 for a cursor that is none of ours, or a filter that cannot be read.
     """
     catalogue = engine.catalogue
-    numbers = catalogue.following(-1 if cursor is None else _after(cursor))
-    if expression is not None:
-        try:
-            numbers = numbers[catalogue.select(expression)[numbers]]
-        except FilterError as error:
-            raise ApiError(422, "invalid_field", f"filter: {error}") from None
+    numbers = catalogue.following(-1 if cursor is None else _after(cursor), _selected(engine, expression))[: limit + 1]
     page: dict[str, Any] = {"items": [_description(engine, int(number)) for number in numbers[:limit]]}
     if len(numbers) > limit:
         page["cursor"] = base64.urlsafe_b64encode(str(int(numbers[limit - 1])).encode()).decode()
     return page
+
+
+def _selected(engine: Engine, expression: str | None) -> NDArray[np.bool_] | None:
+    try:
+        return None if expression is None else engine.catalogue.select(expression)
+    except FilterError as error:
+        raise ApiError(422, "invalid_field", f"filter: {error}") from None
 
 
 def _after(cursor: str) -> int:
@@ -180,22 +201,25 @@ def similar_items(engine: Engine, item_id: str, k: int, expression: str | None) 
         raise _UNKNOWN
     mask = catalogue.on_offer(engine.now()).copy()
     mask[number] = False
-    if expression is not None:
-        try:
-            mask &= catalogue.select(expression)
-        except FilterError as error:
-            raise ApiError(422, "invalid_field", f"filter: {error}") from None
-    others = np.flatnonzero(mask)
-    rows, row = catalogue.features[others], catalogue.features[number]
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(row)
-    cosine = np.divide(rows @ row, lengths, out=np.zeros(len(others), np.float32), where=lengths > 0)
-    best = np.argsort(-cosine, kind="stable")[:k]
+    selected = _selected(engine, expression)
+    if selected is not None:
+        mask &= selected
+    lengths = catalogue.lengths * catalogue.lengths[number]
+    cosine = np.divide(
+        catalogue.features @ catalogue.features[number], lengths, out=np.zeros_like(lengths), where=lengths > 0
+    )
+    cosine[~mask] = -np.inf
+    found = min(k, int(np.count_nonzero(mask)))
+    # Of items equally alike those known longest stand first, so that an answer does not depend on a partition's whim.
+    least = np.partition(cosine, len(cosine) - found)[len(cosine) - found] if found else np.inf
+    near = np.flatnonzero(cosine >= least)
+    best = near[np.argsort(-cosine[near], kind="stable")[:found]].tolist()
     return {
         "items": [
             {
-                "item_id": catalogue.item_id(int(others[at])),
+                "item_id": catalogue.item_id(at),
                 "similarity": round(float(cosine[at]), 6),
-                "attributes": dict(catalogue.attributes(int(others[at]))),
+                "attributes": dict(catalogue.attributes(at)),
             }
             for at in best
         ]

@@ -65,6 +65,7 @@ def create_app(settings: Settings) -> ASGIApp:
             yield
         finally:
             app.state.ready = False
+            await engine.stop_following()
             await engine.redis.close()
             await release()
 

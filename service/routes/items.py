@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from service.bulk import bulk_load
-from service.items import delete_item, describe_item, list_items, patch_item, put_item, similar_items
+from service.items import delete_item, describe_item, level, list_items, patch_item, put_item, similar_items
 from service.routes.body import engine_of, parse, path_id, problems, takes
 from service.schemas import BulkResponse, ItemBody, ItemPage, ItemPatch, ItemResponse, SimilarResponse
 
@@ -42,6 +42,7 @@ async def get_items(
     filter: Expression = None,
 ) -> Response:
     """Returns a page of items in the order in which they became known."""
+    await level(engine_of(request))
     return _json(list_items(engine_of(request), limit, cursor, filter))
 
 
@@ -59,6 +60,7 @@ async def post_items(request: Request) -> Response:
 @router.get("/v1/items/{item_id}", summary="An item", responses={200: {"model": ItemResponse}, **problems(404, 422)})
 async def get_item(item_id: str, request: Request) -> Response:
     """Returns an item's attributes, availability and population value."""
+    await level(engine_of(request))
     return _json(describe_item(engine_of(request), path_id("item_id", item_id)))
 
 
@@ -105,6 +107,7 @@ async def get_similar(
     filter: Expression = None,
 ) -> Response:
     """Returns items on offer whose features have the greatest cosine with this one's."""
+    await level(engine_of(request))
     return _json(similar_items(engine_of(request), path_id("item_id", item_id), k, filter))
 
 

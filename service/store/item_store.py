@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from service.store import scripts
 from service.store.connection import Connection
 from service.store.keys import ItemKeys
 
-__all__ = ["CHUNK", "ItemChanges", "ItemStore"]
+__all__ = ["CHUNK", "PAGE_BYTES", "ItemChanges", "ItemStore"]
 
 Arg = bytes | str | int
 CHUNK = 1000
 """Items of one call."""
+PAGE_BYTES = 1024 * 1024
+"""A call that has reached so many bytes of records takes no more: Redis must answer everybody in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class ItemStore:
         self._items = ItemKeys(tenant)
         self._register = redis.client.register_script(scripts.REGISTER_ITEMS)
         self._replace = redis.client.register_script(scripts.REPLACE_ITEM)
+        self._read = redis.client.register_script(scripts.READ_ITEMS)
         self._put = redis.client.register_script(scripts.PUT_ITEMS)
 
     async def register_items(self, item_ids: Sequence[str]) -> list[int]:
@@ -111,21 +113,14 @@ class ItemStore:
         return await self._redis.guarded("item_changes", call, repeatable=True)
 
     async def changes_after(self, since: int) -> ItemChanges:
-        """Returns the next items changed after `since`, at most `CHUNK`; `complete` says whether that is all."""
+        """Returns the next items changed after `since`, oldest change first; `complete` says whether that is all.
 
-        async def call() -> ItemChanges:
-            client, keys = self._redis.client, self._items
-            # The counter is read first: a change in between is then read twice rather than missed.
-            changes = int(await client.get(keys.changes) or 0)
-            found: list[Any] = list(
-                await client.zrangebyscore(keys.log, f"({since}", "+inf", start=0, num=CHUNK, withscores=True)
-            )
-            if not found:
-                return ItemChanges(changes, [], complete=True)
-            numbers = [number for number, _ in found]
-            records: list[Any] = list(await client.hmget(keys.records, numbers))
-            pairs = [(int(n), record) for n, record in zip(numbers, records, strict=True) if record is not None]
-            complete = len(found) < CHUNK
-            return ItemChanges(max(changes, since) if complete else int(found[-1][1]), pairs, complete)
-
-        return await self._redis.guarded("item_changes", call, repeatable=True)
+        A page is read at one instant and ends at one change, so that reading on from there misses nothing.
+        """
+        keys = [self._items.changes, self._items.log, self._items.records]
+        args: list[Arg] = [since, CHUNK, PAGE_BYTES]
+        changes, complete, page = await self._redis.guarded(
+            "item_changes", lambda: self._read(keys=keys, args=args), repeatable=True
+        )
+        pairs = zip(page[::2], page[1::2], strict=True)
+        return ItemChanges(int(changes), [(int(number), record) for number, record in pairs if record], bool(complete))

@@ -7,6 +7,7 @@ __all__ = [
     "ERASE",
     "PUT_IMPRESSION",
     "PUT_ITEMS",
+    "READ_ITEMS",
     "REGISTER_ITEMS",
     "REPLACE_IMPRESSION",
     "REPLACE_ITEM",
@@ -101,4 +102,20 @@ for at = 1, #ARGV, 2 do
   redis.call('ZADD', KEYS[5], change, number)
 end
 return change
+"""
+
+READ_ITEMS = """
+-- KEYS: changes, log, records. ARGV: since, most items, most bytes. Returns the change counter that the page leads to,
+-- whether it is the last one, and numbers with their records in turn.
+local found = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+local page, size, at = {}, 0, 1
+while at < #found and size < tonumber(ARGV[3]) do
+  local record = redis.call('HGET', KEYS[3], found[at]) or ''
+  page[at], page[at + 1] = found[at], record
+  size, at = size + #record, at + 2
+end
+if #found < 2 * tonumber(ARGV[2]) and at > #found then
+  return {redis.call('GET', KEYS[1]) or '0', 1, page}
+end
+return {found[at - 1], 0, page}
 """
