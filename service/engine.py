@@ -184,7 +184,7 @@ class Engine:
         return adapt_state(state, start, self.checkpoint, self.catalogue, self.metrics)
 
     def adapted(self, state: UserState) -> tuple[UserState, str]:
-        """Returns the state with its weights and `adapted`, or without them and `cold`, or `pending` where it failed."""
+        """Returns the state with its weights and `adapted`; without them, `cold`, or `pending` where it failed."""
         start = self.starting_point(state.attributes, stored=True)
         if not len(state.transitions):
             return replace(state, version=self.checkpoint.version, weights=None), "cold"

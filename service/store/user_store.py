@@ -86,9 +86,8 @@ class UserStore:
                 pipe.zrangebyscore(keys.impressions, "-inf", f"({int(time.time())}", start=0, num=SETTLED_AT_ONCE)
             return list(await pipe.execute())
 
-        changes, values, *rest_of_all = await self._redis.guarded(
-            "read", call, repeatable=True, limit_s=self._redis.limit_s
-        )
+        found = await self._redis.guarded("read", call, repeatable=True, limit_s=self._redis.limit_s)
+        changes, values = found[:2]
         state, rest = values[0], values[1:]
         log = rest.pop(0) if events else None
         due = [key.decode() for key in found[2]] if len(found) > 2 else []
