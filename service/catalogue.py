@@ -14,7 +14,7 @@ from metarl_rec.errors import DataError
 from service.attribute_index import AttributeIndex
 from service.selections import Selections
 
-__all__ = ["ItemRecord", "LiveCatalogue", "item_record"]
+__all__ = ["ItemRecord", "LiveCatalogue", "RenumberedError", "item_record"]
 
 _ROWS: Final = (
     "_features", "_lengths", "_popularity", "_topics", "_available", "_published", "_expires", "_trained", "_used",
@@ -36,6 +36,10 @@ class ItemRecord(TypedDict, total=False):
 def item_record(record: ItemRecord) -> bytes:
     """Returns a record's bytes."""
     return to_json(record)
+
+
+class RenumberedError(Exception):
+    """A record belongs to a number that another item has here, or the other way round: Redis has begun anew."""
 
 
 class LiveCatalogue:
@@ -142,6 +146,9 @@ class LiveCatalogue:
             raise KeyError(number)
         return item_id
 
+    def _id_of(self, number: int) -> str | None:
+        return self._ids[number] if number < self._size else None
+
     def knows(self, number: int) -> bool:
         """Returns whether an item has this number."""
         return number < self._size and self._ids[number] is not None
@@ -201,7 +208,11 @@ class LiveCatalogue:
         return self._index.values(number, attribute)
 
     def apply(self, changes: int, records: Sequence[tuple[int, bytes]]) -> None:
-        """Takes over changed items and the change counter that they lead to."""
+        """Takes over changed items and the change counter that they lead to.
+
+        Raises:
+            RenumberedError: items have other numbers than here; nothing was taken over.
+        """
         numbers: list[int] = []
         rows: list[ItemRecord] = []
         stored: list[bytes] = []
@@ -214,6 +225,8 @@ class LiveCatalogue:
                 numbers.append(number)
                 rows.append(row)
                 stored.append(data)
+            if self._numbers.get(row["item_id"], number) != number or self._id_of(number) not in (None, row["item_id"]):
+                raise RenumberedError(number)
         if numbers:
             self._put(numbers, rows, stored)
             self._encode([(n, row["attributes"]) for n, row in zip(numbers, rows, strict=True) if not self._trained[n]])

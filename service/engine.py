@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import weakref
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from metarl_rec.adaptation import Adaptation
 from metarl_rec.checkpoint import Checkpoint
 from service.adapter import adapt_state
-from service.catalogue import LiveCatalogue
+from service.catalogue import LiveCatalogue, RenumberedError
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store.codec import StateError, UserState, decode_state
@@ -24,6 +25,9 @@ from service.store.item_store import ItemStore
 from service.store.user_store import UserStore
 
 __all__ = ["Engine", "Standing"]
+
+_log = logging.getLogger("metarl.service")
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +128,22 @@ class Engine:
     async def _follow(self) -> None:
         """Applies all changes since the catalogue's own, page by page, and serves from it; others work in between."""
         catalogue = self.catalogue if self.synced else await self._start()
-        while True:
+        complete, begun_anew = False, 0
+        while not complete:
             found = await self.items.changes_after(catalogue.changes)
-            if found.complete and found.changes < catalogue.changes:
+            try:
+                if found.complete and found.changes < catalogue.changes:
+                    raise RenumberedError
+                catalogue.apply(found.changes, found.records)
+            except RenumberedError:
                 # Redis lost its items, or is another one: start over from what it has.
+                _log.warning("redis does not hold the items that it held; starting over from what it has")
+                begun_anew += 1
+                if begun_anew == _ATTEMPTS:
+                    raise StoreUnavailable("other") from None
                 catalogue = await self._start()
-                continue
-            catalogue.apply(found.changes, found.records)
-            if found.complete:
-                break
+            else:
+                complete = found.complete
         self.catalogue, self.synced = catalogue, True
         self.metrics.catalog_items.set(int(np.count_nonzero(catalogue.on_offer(self.now()))))
 
