@@ -64,6 +64,7 @@ def adapt_user(
     weights = adapt_one(
         features, popularity, start, support.items, support.rewards, support.log_propensities, support.weight,
         support.usable, support.continues, support.rest, support.touched, support.allowed, np.asarray(inner.step_sizes),
+        inner.preconditioner == "posterior",
         np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
         inner.discount, inner.forgetting, inner.caution, stats,
     )  # fmt: skip

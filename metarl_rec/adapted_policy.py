@@ -137,8 +137,9 @@ class AdaptedPolicy:
         inner = self._inner
         self.weights = adapt_batch(
             self._features, self._popularity, self._starts, history.shown, history.rewards, history.log_propensities,
-            history.weight, history.known, history.usable, history.sessions, history.candidates, np.asarray(inner.step_sizes),
-            np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
+            history.weight, history.known, history.usable, history.sessions, history.candidates,
+            np.asarray(inner.step_sizes), inner.preconditioner == "posterior", np.asarray(inner.value_weight),
+            inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
             inner.discount, inner.forgetting, inner.caution, self.stats,
         )  # fmt: skip
         if not np.isfinite(self.weights).all():

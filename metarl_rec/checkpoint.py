@@ -31,7 +31,7 @@ from metarl_rec.topics import TopicEncoder
 
 __all__ = ["TENSORS", "Checkpoint", "ItemRecord", "Manifest", "load_checkpoint", "save_checkpoint"]
 
-FORMAT = 1
+FORMAT = 2
 MODEL_FILE = "model.safetensors"
 ITEMS_FILE = "items.jsonl"
 MANIFEST_FILE = "manifest.json"

@@ -5,19 +5,22 @@ The loss of one task, minimized over the fast weights w that actor and critic sh
     sum_j d_j omega_j (y_j - v_j)^2 / 2  +  |w - w0|^2 / 2
       - c_p sum_j d_j min(rho_j A_j, clip(rho_j, 1 +- eps) A_j)  -  c_e H(pi_w)
 
-    w <- w - (eta_k / L) grad,   L = lambda_max(I + sum_j d_j omega_j f_j f_j')
+    w <- w - eta_k P grad,   P = (I + sum_j d_j omega_j f_j f_j')^-1
 
-with d_j = b_j exp(-lambda (number of later transitions)), b_j the transition's weight, lambda the forgetting; at the end a step back towards w0, the caution.
+with d_j = b_j exp(-lambda (number of later transitions)), b_j the transition's weight, lambda the forgetting; at the
+end a step back towards w0, the caution.
 
 The features are whitened by the prior, so the pull is the negative log-density of w ~ N(w0, I), and without the last
-two terms the minimum is the hierarchical-Bayes posterior mean. `kernels.adapt_one` is the compiled twin.
+two terms the minimum is the hierarchical-Bayes posterior mean, which one epoch of step size 1 reaches. P is the
+posterior covariance of w; a scalar 1 / lambda_max in its place is there for comparison.
+`kernels.adapt_one` is the compiled twin.
 
 Reference: Schulman et al., 2017, arXiv:1707.06347, eq. 9; Finn et al., 2017, arXiv:1703.03400, eq. 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,7 +33,7 @@ from metarl_rec.losses import advantages, clipped_surrogate, entropy, log_policy
 from metarl_rec.meta_params import InnerTensors
 from metarl_rec.support import Support
 
-__all__ = ["Order", "SupportBatch", "adapt", "curvature_bound", "inner_loss"]
+__all__ = ["Order", "SupportBatch", "adapt", "curvature_bound", "inner_loss", "preconditioner"]
 
 Order = Literal["second", "first"]
 _POWER_ITERATIONS = 3
@@ -120,6 +123,33 @@ class SupportBatch:
         return omega * self.recency(inner.forgetting)
 
 
+def preconditioner(
+    rows: Tensor, omega: Tensor, kind: Literal["posterior", "scalar"], bound: Tensor | None = None
+) -> Callable[[Tensor], Tensor]:
+    """Returns the map from a gradient [N, D] to P times it; by Woodbury's identity P = I - S'(I + S S')^-1 S.
+
+    Args:
+        rows: [N, B, D], features of the shown items.
+        omega: [N, B], precision; 0 for padding.
+        kind: see `InnerParams.preconditioner`; the scalar gets no gradient.
+        bound: [N], the scalar's lambda_max; computed when absent.
+    """
+    if kind == "scalar":
+        largest = curvature_bound(rows, omega) if bound is None else bound
+        return lambda gradient: gradient / largest.unsqueeze(1)
+    # The root has no finite derivative at 0, where padding stands.
+    counts = omega > 0
+    root = torch.where(counts, torch.where(counts, omega, torch.ones_like(omega)).sqrt(), torch.zeros_like(omega))
+    scaled = root.unsqueeze(2) * rows
+    factor = torch.linalg.cholesky(torch.eye(rows.shape[1], dtype=rows.dtype) + scaled @ scaled.mT)
+
+    def apply(gradient: Tensor) -> Tensor:
+        inside = torch.einsum("nbd,nd->nb", scaled, gradient).unsqueeze(2)
+        return gradient - torch.einsum("nbd,nb->nd", scaled, torch.cholesky_solve(inside, factor).squeeze(2))
+
+    return apply
+
+
 def curvature_bound(rows: Tensor, omega: Tensor) -> Tensor:
     """Returns L [N] = lambda_max(I + sum_j omega_j f_j f_j') by power iteration; no gradient flows through it.
 
@@ -188,11 +218,9 @@ def adapt(
         inner: settings; gradients flow into them.
         order: "second" keeps the whole graph, so that the meta-gradient is exact (MAML); "first" treats each epoch's
             gradient as if it did not depend on the weights or the initialization (FOMAML).
-        bound: [N], the step-size bound L; computed when absent.
+        bound: [N], see `preconditioner`.
     """
-    if bound is None:
-        with torch.no_grad():
-            bound = curvature_bound(batch.features[batch.items], batch.precision(inner))
+    precondition = preconditioner(batch.features[batch.items], batch.precision(inner), inner.preconditioner, bound)
     record = torch.is_grad_enabled()
     weights = start
     # A user without transitions stays where every user starts, entropy bonus or not.
@@ -205,6 +233,6 @@ def adapt(
         with torch.enable_grad():
             loss = inner_loss(actor, critic, anchor, batch, inner).sum()
             (gradient,) = torch.autograd.grad(loss, actor, create_graph=record)
-        weights = weights - (step * moves / bound).unsqueeze(1) * gradient
+        weights = weights - (step * moves).unsqueeze(1) * precondition(gradient)
     count = batch.valid.sum(dim=1, keepdim=True).to(start.dtype)
     return start + count / (count + inner.caution).clamp_min(1.0) * (weights - start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,9 +26,13 @@ class InnerParams(BaseModel):
     """Settings of `adapt`; learned by the outer loop, stored in a checkpoint's manifest.
 
     Attributes:
-        step_sizes: step size of each of the K epochs, in units of 1 / lambda_max of the value's Hessian; in [0, 2).
+        step_sizes: step size of each of the K epochs, in [0, 2); 1 is the preconditioner's own step.
+        preconditioner: what an epoch's gradient is multiplied by. `posterior`: the inverse Hessian of value loss and
+            pull, so that one step of size 1 is the posterior mean, and the policy-gradient term follows the posterior
+            covariance as a natural gradient does. `scalar`: 1 / its largest eigenvalue, which in few epochs leaves
+            out the directions that little is known of.
         value_weight: o in omega_j = exp(o0 + o1 y_j + o2 (mu_j - .3) + o3 y_j (mu_j - .3)), the precision
-            (1 / variance) of a transition in the value loss; omega = 5 is a residual noise variance of .2.
+            (1 / variance) of a transition in the value loss; omega = 6.7 is a residual noise variance of .15.
         policy_coef: weight of the clipped policy-gradient term, >= 0.
         entropy_coef: weight of the entropy bonus, >= 0.
         temperature: tau of the softmax policy over values, in the units of a reward; > 0.
@@ -49,9 +53,10 @@ class InnerParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     step_sizes: tuple[Annotated[float, Field(ge=0, lt=2, allow_inf_nan=False)], ...] = Field(
-        default=(1.5,) * 5, min_length=1, max_length=50
+        default=(1.0,) * 5, min_length=1, max_length=50
     )
-    value_weight: tuple[Finite, Finite, Finite, Finite] = (1.6094379124341003, 0.0, 0.0, 0.0)
+    preconditioner: Literal["posterior", "scalar"] = "posterior"
+    value_weight: tuple[Finite, Finite, Finite, Finite] = (1.8971199848858813, 0.0, 0.0, 0.0)
     policy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0001
     entropy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     temperature: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.01

@@ -81,6 +81,46 @@ def _largest_curvature(rows: NDArray[Any], omega: NDArray[Any]) -> float:
     return length
 
 
+@njit(cache=True, nogil=True)
+def _factor(scaled: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns the lower Cholesky factor [B, B] float64 of I + S S' for S [B, D]; its diagonal is at least 1."""
+    count, dim = scaled.shape
+    lower = np.zeros((count, count), np.float64)
+    for i in range(count):
+        for j in range(i + 1):
+            total = 1.0 if i == j else 0.0
+            for d in range(dim):
+                total += scaled[i, d] * scaled[j, d]
+            for k in range(j):
+                total -= lower[i, k] * lower[j, k]
+            lower[i, j] = math.sqrt(max(total, 1.0)) if i == j else total / lower[j, j]
+    return lower
+
+
+@njit(cache=True, nogil=True)
+def _precondition(scaled: NDArray[Any], lower: NDArray[np.float64], gradient: NDArray[Any]) -> None:
+    """Replaces a gradient g [D] by (I + S'S)^-1 g = g - S'(I + S S')^-1 S g."""
+    count, dim = scaled.shape
+    inside = np.zeros(count, np.float64)
+    for i in range(count):
+        total = 0.0
+        for d in range(dim):
+            total += scaled[i, d] * gradient[d]
+        for k in range(i):
+            total -= lower[i, k] * inside[k]
+        inside[i] = total / lower[i, i]
+    for back in range(count):
+        i = count - 1 - back
+        total = inside[i]
+        for k in range(i + 1, count):
+            total -= lower[k, i] * inside[k]
+        inside[i] = total / lower[i, i]
+    for i in range(count):
+        share = gradient.dtype.type(inside[i])
+        for d in range(dim):
+            gradient[d] -= share * scaled[i, d]
+
+
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def _policy_gradient(
     features: NDArray[Any],
@@ -204,6 +244,7 @@ def adapt_one(
     touched: NDArray[np.int32],
     allowed: NDArray[np.bool_],
     step_sizes: NDArray[np.float64],
+    posterior: bool,
     value_weight: NDArray[np.float64],
     policy_coef: float,
     entropy_coef: float,
@@ -238,7 +279,16 @@ def adapt_one(
         omega[j] = recency[j] * math.exp(
             value_weight[0] + value_weight[1] * rewards[j] + (value_weight[2] + value_weight[3] * rewards[j]) * rarity
         )
-    bound = _largest_curvature(rows, omega)
+    bound = 1.0
+    scaled = np.empty((count if posterior else 0, dim), features.dtype)
+    if posterior:
+        for j in range(count):
+            root = features.dtype.type(math.sqrt(omega[j]))
+            for d in range(dim):
+                scaled[j, d] = root * rows[j, d]
+    else:
+        bound = _largest_curvature(rows, omega)
+    lower = _factor(scaled)
     item_values = np.empty(count, features.dtype)
     errors = np.empty(count, features.dtype)
     advantages = np.empty(count, features.dtype)
@@ -271,6 +321,8 @@ def adapt_one(
                 features, rows, values, item_values, advantages, log_propensities, usable, rest, touched, allowed,
                 policy_coef, entropy_coef, temperature, clip, recency, gradient, stats,
             )  # fmt: skip
+        if posterior:
+            _precondition(scaled, lower, gradient)
         rate = features.dtype.type(step_sizes[k] / bound)
         for d in range(dim):
             weights[d] += rate * gradient[d]
@@ -294,6 +346,7 @@ def adapt_batch(
     sessions: NDArray[np.int32],
     candidates: NDArray[np.bool_],
     step_sizes: NDArray[np.float64],
+    posterior: bool,
     value_weight: NDArray[np.float64],
     policy_coef: float,
     entropy_coef: float,
@@ -319,6 +372,7 @@ def adapt_batch(
         sessions: [N, B] int32, number of the session.
         candidates: [N, n] bool, items on offer before the first step.
         step_sizes: [K] float64; this and the rest as in `InnerParams`.
+        posterior: whether the preconditioner is the posterior covariance.
         stats: [N, 3] float64, overwritten; see `adapt_one`.
     """
     n_users, width = shown.shape
@@ -361,8 +415,8 @@ def adapt_batch(
             continues[j] = j + 1 < count and sessions[user, b] == sessions[user, at[j + 1]]
         out[user] = adapt_one(
             features, popularity, starts[user], items, reward, log_propensity, counts, ratio, continues, rest,
-            touched[:seen], allowed, step_sizes, value_weight, policy_coef, entropy_coef, temperature, clip, discount, forgetting,
-            caution, stats[user],
+            touched[:seen], allowed, step_sizes, posterior, value_weight, policy_coef, entropy_coef, temperature, clip,
+            discount, forgetting, caution, stats[user],
         )  # fmt: skip
     return out
 

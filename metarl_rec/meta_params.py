@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ class InnerTensors:
     """
 
     step_sizes: Tensor
+    preconditioner: Literal["posterior", "scalar"]
     value_weight: Tensor
     policy_coef: Tensor
     entropy_coef: Tensor
@@ -50,6 +52,7 @@ class InnerTensors:
         """Returns the same settings as constant tensors."""
         return cls(
             step_sizes=torch.tensor(params.step_sizes, dtype=dtype),
+            preconditioner=params.preconditioner,
             value_weight=torch.tensor(params.value_weight, dtype=dtype),
             policy_coef=torch.tensor(params.policy_coef, dtype=dtype),
             entropy_coef=torch.tensor(params.entropy_coef, dtype=dtype),
@@ -127,6 +130,7 @@ class MetaParams:
         """Returns the constrained settings; what is not learned comes from `base`."""
         return InnerTensors(
             step_sizes=2 * torch.sigmoid(self.step_logits),
+            preconditioner=base.preconditioner,
             value_weight=self.value_weight,
             policy_coef=self.log_policy_coef.exp() if base.policy_coef > 0 else torch.zeros_like(self.log_policy_coef),
             entropy_coef=self.log_entropy_coef.exp()

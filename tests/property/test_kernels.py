@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,7 @@ def run_kernel(
     weights = adapt_one(
         features, popularity, start, support.items, support.rewards, support.log_propensities, support.weight,
         support.usable, support.continues, support.rest, support.touched, support.allowed, np.asarray(inner.step_sizes),
+        inner.preconditioner == "posterior",
         np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef, inner.temperature, inner.clip,
         inner.discount, inner.forgetting, inner.caution, stats,
     )  # fmt: skip
@@ -92,11 +95,12 @@ def near_clip_boundary(start: torch.Tensor, batch: SupportBatch, params: InnerPa
     discount=st.sampled_from([0.0, 0.7]),
     forgetting=st.sampled_from([0.0, 0.2]),
     caution=st.sampled_from([0.0, 3.0]),
+    preconditioner=st.sampled_from(["posterior", "scalar"]),
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-5), (np.float32, 1e-4)])
 def test_adapt_one_random_support_equals_torch_reference(
     dtype: type, tolerance: float, seed: int, count: int, epochs: int, policy_coef: float, entropy_coef: float,
-    temperature: float, discount: float, forgetting: float, caution: float,
+    temperature: float, discount: float, forgetting: float, caution: float, preconditioner: Any,
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
     n_items, dim = 30, 5
@@ -113,6 +117,7 @@ def test_adapt_one_random_support_equals_torch_reference(
         discount=discount,
         forgetting=forgetting,
         caution=caution,
+        preconditioner=preconditioner,
     )
     # The reference runs in float64: float32's tolerance is that of the kernel, not of two roundings.
     batch = SupportBatch.pack([support], torch.from_numpy(features).double(), torch.from_numpy(popularity).double())
@@ -147,7 +152,8 @@ def test_adapt_batch_with_absence_and_late_answers_equals_one_by_one(session_len
     stats = np.zeros((users, 3))
     found = adapt_batch(
         features, popularity, starts, shown, rewards, log_propensities, weight, known & ~away, usable, sessions,
-        candidates, np.asarray(inner.step_sizes), np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef,
+        candidates, np.asarray(inner.step_sizes),
+        inner.preconditioner == "posterior", np.asarray(inner.value_weight), inner.policy_coef, inner.entropy_coef,
         inner.temperature, inner.clip, inner.discount, inner.forgetting, inner.caution, stats,
     )  # fmt: skip
     for user in range(users):
@@ -167,7 +173,9 @@ def test_adapt_one_single_epoch_steps_along_autograd_of_inner_loss() -> None:
     features = torch.from_numpy(rng.normal(scale=0.3, size=(40, 4)))
     popularity = torch.from_numpy(rng.uniform(0, 0.6, 40))
     support = random_support(rng, 40, 9)
-    params = InnerParams(step_sizes=(1.0,), policy_coef=0.02, entropy_coef=0.01, temperature=0.3)
+    params = InnerParams(
+        step_sizes=(1.0,), policy_coef=0.02, entropy_coef=0.01, temperature=0.3, preconditioner="scalar"
+    )
     batch = SupportBatch.pack([support], features, popularity)
     start = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
     inner = InnerTensors.from_params(params, torch.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,12 +58,21 @@ def fixed_bound(batch: TaskBatch, meta: MetaParams, base: InnerParams) -> torch.
     return curvature_bound(support.features[support.items], support.precision(meta.inner(base)))
 
 
+@pytest.mark.parametrize("preconditioner", ["posterior", "scalar"])
 @pytest.mark.parametrize("session", [False, True])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_maml_gradient_equals_finite_differences_in_float64(seed: int, session: bool) -> None:
+@pytest.mark.parametrize("seed", [0, 1])
+def test_maml_gradient_equals_finite_differences_in_float64(seed: int, session: bool, preconditioner: Any) -> None:
     fatigue = (0.05, 0.1, 0.02) if session else (0.0, 0.0, 0.0)
     base = InnerParams(
-        policy_coef=0.02, entropy_coef=0.01, temperature=0.5, discount=0.6, fatigue=fatigue, forgetting=0.1, caution=2.0
+        step_sizes=(0.6,) * 5,
+        preconditioner=preconditioner,
+        policy_coef=0.02,
+        entropy_coef=0.01,
+        temperature=0.5,
+        discount=0.6,
+        fatigue=fatigue,
+        forgetting=0.1,
+        caution=2.0,
     )
     batch, meta = make_tasks(seed), make_meta(base)
     batch = in_sessions(batch) if session else batch
@@ -111,7 +121,7 @@ def test_fomaml_gradient_differs_when_the_inner_step_is_large_and_agrees_when_it
 
 
 def test_reptile_update_one_inner_step_moves_along_the_sgd_direction() -> None:
-    base = InnerParams(step_sizes=(0.5,), policy_coef=0.02, temperature=0.5)
+    base = InnerParams(step_sizes=(0.5,), policy_coef=0.02, temperature=0.5, preconditioner="scalar")
     batch, meta = make_tasks(5), make_meta(base)
     # Reptile with one step is SGD on the tasks' mean loss only where all tasks share a step size.
     one = TaskBatch(
@@ -129,18 +139,17 @@ def test_reptile_update_one_inner_step_moves_along_the_sgd_direction() -> None:
     torch.testing.assert_close(moved, expected, rtol=1e-10, atol=1e-14)
 
 
-def test_adapt_many_steps_without_policy_terms_reaches_the_hierarchical_bayes_posterior_mean() -> None:
-    base = InnerParams(step_sizes=(1.0,) * 50, policy_coef=0.0)
-    # Small features keep the condition number near 1, so that 50 steps converge to all digits asked for.
-    batch, meta = make_tasks(6, scale=0.05), make_meta(base)
+def test_adapt_one_step_without_policy_terms_reaches_the_hierarchical_bayes_posterior_mean() -> None:
+    base = InnerParams(step_sizes=(1.0,), policy_coef=0.0)
+    batch, meta = make_tasks(6), make_meta(base)
     begin = starts(meta, batch.shift)
     found = adapt(begin, batch.support, meta.inner(base)).detach()
     for user in range(len(begin)):
         items = batch.support.items[user, : STEPS - 2 * user]
         rows = batch.support.features[items]
         residual = batch.support.rewards[user, : len(items)] - batch.support.popularity[items] - rows @ begin[user]
-        precision = torch.eye(DIM, dtype=torch.float64) + 5 * rows.T @ rows
-        expected = begin[user] + torch.linalg.solve(precision, 5 * rows.T @ residual)
+        precision = torch.eye(DIM, dtype=torch.float64) + rows.T @ rows / 0.15
+        expected = begin[user] + torch.linalg.solve(precision, rows.T @ residual / 0.15)
         torch.testing.assert_close(found[user], expected, rtol=1e-6, atol=1e-8)
 
 

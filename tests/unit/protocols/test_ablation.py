@@ -25,7 +25,7 @@ def test_config_of_every_arm_is_valid_and_is_the_arms_own(arm: ablation.Arm) -> 
 def test_run_some_arms_reports_differences_to_the_default(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     dataset_store.save(small_dataset(), workspace.dataset)
-    names = ("maml", "joint, flat", "value term only", "greedy instead of sampled", "one epoch")
+    names = ("maml", "joint, flat", "value term only", "greedy instead of sampled", "scalar step size")
     settings = ablation.Settings(splits=1, iterations=2, arms=names, run=small_config())
     result = ablation.run(settings, workspace, lambda *_: None)
     rows = {row[0]: row for table in result.tables for row in table.rows}
@@ -33,7 +33,7 @@ def test_run_some_arms_reports_differences_to_the_default(tmp_path: Path) -> Non
     assert rows[ablation.DEFAULT][2:4] == ("", "")
     assert rows["value term only"][4] == rows["greedy instead of sampled"][4] == "no ratios"
     assert rows["maml"][4] != "no ratios"
-    assert float(rows["one epoch"][5]) < float(rows[ablation.DEFAULT][5]), "one epoch goes less far"
+    assert float(rows["scalar step size"][5]) < float(rows[ablation.DEFAULT][5]), "it does not go all the way"
     again = ablation.run(settings, workspace, lambda *_: None)
     assert again.raw == result.raw
     assert len(list((workspace.evaluation / "ablation" / "parts").iterdir())) == len(names) + 1
