@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,10 @@ from pydantic_core import from_json, to_json
 from metarl_rec.checkpoint import Checkpoint
 from metarl_rec.errors import DataError
 from service.attribute_index import AttributeIndex
+from service.item_rows import ItemRows
 from service.selections import Selections
 
 __all__ = ["ItemRecord", "LiveCatalogue", "RenumberedError", "item_record"]
-
-_ROWS: Final = (
-    "_features", "_lengths", "_popularity", "_topics", "_available", "_published", "_expires", "_trained", "_used",
-)  # fmt: skip
-_SPARE: Final = 1024
 
 
 class ItemRecord(TypedDict, total=False):
@@ -52,88 +48,61 @@ class LiveCatalogue:
 
     Args:
         checkpoint: features and popularity of the items it was trained on, and the encoder for all others.
-        numbers: number of each of the checkpoint's items, in its order.
+        numbers: number of each of the checkpoint's items, in its order; empty leaves them out.
     """
 
     def __init__(self, checkpoint: Checkpoint, numbers: Sequence[int]) -> None:
         self._checkpoint = checkpoint
         self._declared = frozenset(checkpoint.item_attributes.names)
         self.changes = 0
-        self._size = 0
-        self._capacity = 0
-        self._features = np.zeros((0, checkpoint.dim), np.float32)
-        self._lengths = np.zeros(0, np.float32)
-        self._popularity = np.zeros(0, np.float32)
-        self._topics = np.zeros((0, len(checkpoint.topics.words) if checkpoint.topics else 0), np.float32)
-        self._available = np.zeros(0, np.bool_)
-        self._published = np.zeros(0, np.float64)
-        self._expires = np.zeros(0, np.float64)
-        self._trained = np.zeros(0, np.bool_)
-        self._used = np.zeros(0, np.bool_)
+        self._rows = ItemRows(checkpoint.dim, len(checkpoint.topics.words) if checkpoint.topics else 0)
         self._ids: list[str | None] = []
         self._records: list[bytes | Mapping[str, Any]] = []
         self._numbers: dict[str, int] = {}
         self._index = AttributeIndex(self.attributes)
         self._selections = Selections(self._index, self.number, checkpoint.item_attributes.names)
-        self._offer: tuple[float, float, NDArray[np.bool_]] | None = None
-        self._reserve(max(numbers, default=0) + _SPARE)
         if len(numbers):
-            rows: list[ItemRecord] = [
-                {"item_id": item.item_id, "attributes": item.attributes, "available": True}
-                for item in checkpoint.items[: len(numbers)]
+            records: list[ItemRecord] = [
+                {"item_id": item.item_id, "attributes": item.attributes, "available": True} for item in checkpoint.items
             ]
-            self._put(list(numbers), rows, [item.attributes for item in checkpoint.items[: len(numbers)]])
+            self._put(list(numbers), records, [item.attributes for item in checkpoint.items])
             at = np.array(numbers, np.int64)
-            self._features[at], self._popularity[at] = checkpoint.features, checkpoint.popularity
-            self._lengths[at] = np.linalg.norm(checkpoint.features, axis=1)
-            self._trained[at] = True
+            self._rows.encode(at, checkpoint.features, checkpoint.popularity)
+            self._rows["trained"][at] = True
 
     @property
     def features(self) -> NDArray[np.float32]:
         """[n, D] float32, by number; without meaning where no item has the number."""
-        return self._features[: self._size]
+        return self._rows["features"]
 
     @property
     def lengths(self) -> NDArray[np.float32]:
         """[n] float32, Euclidean length of each item's features."""
-        return self._lengths[: self._size]
+        return self._rows["lengths"]
 
     @property
     def popularity(self) -> NDArray[np.float32]:
         """[n] float32."""
-        return self._popularity[: self._size]
+        return self._rows["popularity"]
 
     @property
     def topics(self) -> NDArray[np.float32] | None:
         """[n, T] float32, topic weights; None where the checkpoint minds no topics."""
-        return self._topics[: self._size] if self._checkpoint.topics else None
+        return self._rows["topics"] if self._checkpoint.topics else None
 
     @property
     def available(self) -> NDArray[np.bool_]:
         """[n] bool, items that are not withdrawn, whether or not their time has come."""
-        return self._available[: self._size]
+        return self._rows["available"]
 
     @property
     def size_bytes(self) -> dict[str, int]:
-        """Memory reserved for the arrays, by part; ids and records come on top."""
-        rows = sum(getattr(self, name).nbytes for name in _ROWS)
-        return {"rows": rows, "attribute_index": self._index.size_bytes}
+        """Memory of the arrays, by part; ids and records come on top."""
+        return {"rows": self._rows.size_bytes, "attribute_index": self._index.size_bytes}
 
     def on_offer(self, now: float) -> NDArray[np.bool_]:
-        """Returns the items [n] bool that may be shown: available, published and not expired. Read-only.
-
-        Args:
-            now: seconds since 1970.
-        """
-        if self._offer is None or not self._offer[0] <= now < self._offer[1]:
-            published, expires = self._published[: self._size], self._expires[: self._size]
-            mask = self.available & (published <= now) & (now < expires)
-            mask.flags.writeable = False
-            later = min(
-                float(times.min(initial=np.inf, where=self.available & (times > now))) for times in (published, expires)
-            )
-            self._offer = (now, later, mask)
-        return self._offer[2]
+        """Returns the items [n] bool that may be shown at a time in seconds since 1970; see `ItemRows.on_offer`."""
+        return self._rows.on_offer(now)
 
     def number(self, item_id: str) -> int | None:
         """Returns an item's number, or None for an unknown id."""
@@ -147,21 +116,21 @@ class LiveCatalogue:
         return item_id
 
     def _id_of(self, number: int) -> str | None:
-        return self._ids[number] if number < self._size else None
+        return self._ids[number] if number < self._rows.size else None
 
     def knows(self, number: int) -> bool:
         """Returns whether an item has this number."""
-        return number < self._size and self._ids[number] is not None
+        return number < self._rows.size and self._ids[number] is not None
 
     def known(self, numbers: NDArray[Any]) -> NDArray[np.bool_]:
         """Returns for each of some numbers [m] whether an item has it, bool [m]."""
-        inside: NDArray[np.bool_] = numbers < self._size
-        inside &= self._used[np.where(inside, numbers, 0)]
+        inside: NDArray[np.bool_] = numbers < self._rows.size
+        inside &= self._rows["used"][np.where(inside, numbers, 0)] if self._rows.size else False
         return inside
 
     def following(self, after: int, selected: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Returns the numbers greater than `after` that items have, ascending; of `selected` [n] ones where given."""
-        used = self._used[after + 1 : self._size]
+        used = self._rows["used"][after + 1 :]
         found: NDArray[np.int64] = np.flatnonzero(used if selected is None else used & selected[after + 1 :])
         return found + (after + 1)
 
@@ -178,11 +147,11 @@ class LiveCatalogue:
 
     def record(self, number: int) -> ItemRecord:
         """Returns a known item as it is stored."""
-        published, expires = float(self._published[number]), float(self._expires[number])
+        published, expires = (float(self._rows[name][number]) for name in ("published", "expires"))
         return {
             "item_id": self.item_id(number),
             "attributes": self.attributes(number),
-            "available": bool(self._available[number]),
+            "available": bool(self.available[number]),
             "published_at": published if np.isfinite(published) else None,
             "expires_at": expires if np.isfinite(expires) else None,
         }
@@ -197,7 +166,7 @@ class LiveCatalogue:
         Raises:
             FilterError: it cannot be read, or names an attribute that neither an item nor the checkpoint has.
         """
-        return self._selections.select(text, self._used[: self._size])
+        return self._selections.select(text, self._rows["used"])
 
     def equal(self, name: str, value: str | float) -> NDArray[np.bool_]:
         """Returns whose attribute is a value, or has it as an entry, [n] bool."""
@@ -229,71 +198,56 @@ class LiveCatalogue:
                 raise RenumberedError(number)
         if numbers:
             self._put(numbers, rows, stored)
-            self._encode([(n, row["attributes"]) for n, row in zip(numbers, rows, strict=True) if not self._trained[n]])
+            trained = self._rows["trained"]
+            self._encode([(n, row["attributes"]) for n, row in zip(numbers, rows, strict=True) if not trained[n]])
         if removed:
             self._remove([number for number in removed if self.knows(number)])
         if records:
             self._selections.forget()
-            self._offer = None
         self.changes = max(self.changes, changes)
 
     def _encode(self, items: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
         """Computes items' features from attributes; ones that this checkpoint does not declare say nothing."""
         if not items:
             return
-        encoder, names = self._checkpoint.item_attributes, self._declared
+        names = self._declared
         rows = [
             row if row.keys() <= names else {name: value for name, value in row.items() if name in names}
             for _, row in items
         ]
-        for place, row in enumerate(rows):
-            try:
-                encoder.check(row)
-            except DataError:
-                # Stored under a checkpoint with another type for the attribute: an average item, not an outage.
-                rows[place] = {}
-        at = np.array([number for number, _ in items], np.int64)
-        features, self._popularity[at] = self._checkpoint.encode_items(rows)
-        self._features[at], self._lengths[at] = features, np.linalg.norm(features, axis=1)
+        try:
+            features, popularity = self._checkpoint.encode_items(rows)
+        except DataError:
+            # Stored under a checkpoint with another type for the attribute: an average item, not an outage.
+            features, popularity = self._checkpoint.encode_items([self._readable(row) for row in rows])
+        self._rows.encode(np.array([number for number, _ in items], np.int64), features, popularity)
 
-    def _put(self, numbers: list[int], rows: Sequence[ItemRecord], stored: Sequence[bytes | Mapping[str, Any]]) -> None:
-        self._reserve(max(numbers) + 1)
-        self._size = max(self._size, max(numbers) + 1)
-        for number, row, record in zip(numbers, rows, stored, strict=True):
-            self._ids[number] = item_id = row["item_id"]
+    def _readable(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            self._checkpoint.item_attributes.check(row)
+        except DataError:
+            return {}
+        return row
+
+    def _put(
+        self, numbers: list[int], records: Sequence[ItemRecord], stored: Sequence[bytes | Mapping[str, Any]]
+    ) -> None:
+        self._rows.extend(max(numbers) + 1)
+        self._ids += [None] * (self._rows.size - len(self._ids))
+        self._records += [b""] * (self._rows.size - len(self._records))
+        for number, record, data in zip(numbers, records, stored, strict=True):
+            self._ids[number] = item_id = record["item_id"]
             self._numbers[item_id] = number
-            self._records[number] = record
-        attributes = [row["attributes"] for row in rows]
-        at = np.array(numbers, np.int64)
-        self._used[at] = True
-        self._available[at] = [row["available"] for row in rows]
-        self._published[at] = [_time(row.get("published_at"), -np.inf) for row in rows]
-        self._expires[at] = [_time(row.get("expires_at"), np.inf) for row in rows]
+            self._records[number] = data
+        at, attributes = np.array(numbers, np.int64), [record["attributes"] for record in records]
+        self._rows.put(at, records)
         self._index.put(numbers, attributes)
         if self._checkpoint.topics:
-            self._topics[at] = self._checkpoint.topics.rows(attributes)
+            self._rows["topics"][at] = self._checkpoint.topics.rows(attributes)
 
     def _remove(self, numbers: list[int]) -> None:
         for number in numbers:
             del self._numbers[self.item_id(number)]
             self._ids[number], self._records[number] = None, b""
-        self._used[numbers] = self._available[numbers] = False
+        self._rows.remove(np.array(numbers, np.int64))
         self._index.put(numbers, [{}] * len(numbers))
-
-    def _reserve(self, needed: int) -> None:
-        if needed <= self._capacity:
-            return
-        capacity = max(needed, self._capacity * 3 // 2)
-        for name in _ROWS:
-            old = getattr(self, name)
-            # Zeros that nobody has written to take no memory yet.
-            new = np.zeros((capacity, *old.shape[1:]), old.dtype)
-            new[: self._size] = old[: self._size]
-            setattr(self, name, new)
-        self._ids += [None] * (capacity - self._capacity)
-        self._records += [b""] * (capacity - self._capacity)
-        self._capacity = capacity
-
-
-def _time(value: float | None, absent: float) -> float:
-    return absent if value is None else value

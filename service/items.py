@@ -41,16 +41,18 @@ def record_of(engine: Engine, item_id: str, body: ItemBody) -> ItemRecord:
     """Returns an item's record.
 
     Raises:
-        ApiError: 422 for an attribute that the checkpoint declares with another type.
+        ApiError: 422 for an attribute that the checkpoint declares with another type, or times that leave no time.
     """
     _check(engine, body.attributes)
-    return {
-        "item_id": item_id,
-        "attributes": body.attributes,
-        "available": body.available,
-        "published_at": body.published_at.timestamp() if body.published_at else None,
-        "expires_at": body.expires_at.timestamp() if body.expires_at else None,
-    }
+    return _timed(
+        {
+            "item_id": item_id,
+            "attributes": body.attributes,
+            "available": body.available,
+            "published_at": body.published_at.timestamp() if body.published_at else None,
+            "expires_at": body.expires_at.timestamp() if body.expires_at else None,
+        }
+    )
 
 
 async def put_item(engine: Engine, item_id: str, body: ItemBody) -> dict[str, Any]:
@@ -101,6 +103,13 @@ def _patched(engine: Engine, record: ItemRecord, patch: ItemPatch) -> ItemRecord
         record["published_at"] = patch.published_at.timestamp() if patch.published_at else None
     if "expires_at" in patch.model_fields_set:
         record["expires_at"] = patch.expires_at.timestamp() if patch.expires_at else None
+    return _timed(record)
+
+
+def _timed(record: ItemRecord) -> ItemRecord:
+    published, expires = record["published_at"], record["expires_at"]
+    if published is not None and expires is not None and expires <= published:
+        raise ApiError(422, "invalid_field", "expires_at: must be later than published_at")
     return record
 
 

@@ -145,6 +145,21 @@ async def test_more_different_attributes_than_a_catalogue_may_have_are_refused(a
     assert (await app.client.put("/v1/items/z", json={"attributes": {"one_more": 1}})).status_code == 200
 
 
+async def test_item_that_expires_before_it_is_published_is_refused_and_changes_nothing(app: Running) -> None:
+    times = {"published_at": "2026-01-02T00:00:00Z", "expires_at": "2026-01-02T01:00:00+01:00"}
+    response = await app.client.put("/v1/items/x", json=times)
+    assert (response.status_code, response.json()["detail"]) == (422, "expires_at: must be later than published_at")
+    await app.client.put("/v1/items/x", json={"published_at": times["published_at"]})
+    response = await app.client.patch("/v1/items/x", json={"expires_at": times["expires_at"]})
+    assert response.status_code == 422
+    line = json.dumps({"item_id": "x", **times})
+    body = (await app.client.post("/v1/items/bulk", content=line)).json()
+    assert body["rejections"] == [
+        {"line": 1, "code": "invalid_field", "detail": "expires_at: must be later than published_at"}
+    ]
+    assert "expires_at" not in (await app.client.get("/v1/items/x")).json()
+
+
 async def test_items_without_redis_are_read_as_they_were_and_not_written(checkpoint_dir: Path, tmp_path: Path) -> None:
     async with running(checkpoint_dir, tmp_path / "service", redis_timeout_s=0.2, redis_connect_timeout_s=0.05) as app:
         with frozen(int((tmp_path / "service" / "redis" / "redis.pid").read_text())):
