@@ -21,6 +21,7 @@ __all__ = ["bulk_load"]
 MAX_LINE_BYTES = 64 * 1024
 MAX_REJECTIONS = 1000
 _LINES_AT_ONCE = 250
+_PAUSES_S = (0.1, 0.3, 0.9, 0.0)
 _LINE = TypeAdapter(BulkItem)
 
 
@@ -88,15 +89,21 @@ class _Load:
         """Stores what is waiting and serves from it."""
         if not self.waiting:
             return
-        try:
-            change = await self._engine.items.put(self.waiting)
-            await self._engine.catch_up(change, patient=True)
-        except StoreUnavailable as error:
+        for pause_s in _PAUSES_S:
+            try:
+                change = await self._engine.items.put(self.waiting)
+                await self._engine.catch_up(change, patient=True)
+                break
+            except StoreUnavailable as error:
+                kind = error.kind
+            # A write may be repeated, and the client has come far: a moment's weakness must not send it back.
+            await asyncio.sleep(pause_s)
+        else:
             detail = (
-                f"the store did not confirm a write ({error.kind}) after {self.applied} items were applied; "
+                f"the store did not confirm a write ({kind}) after {self.applied} items were applied; "
                 "send everything again, which is harmless"
             )
-            raise ApiError(503, "store_unavailable", detail, {"Retry-After": "1"}) from None
+            raise ApiError(503, "store_unavailable", detail, {"Retry-After": "1"})
         self.applied += len(self.waiting)
         self.waiting, self._size_bytes = [], 0
 

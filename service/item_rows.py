@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 __all__ = ["ItemRows"]
 
-_RESERVED: Final = 2**20
-"""Rows to begin with: address space alone, and up to them no item that arrives waits for a copy of all the others."""
+_RESERVED: Final = 4096
+"""Rows to begin with: below the size at which the kernel hands out memory in huge pages."""
 
 
 class ItemRows:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.store import item_store
+from service.store.connection import StoreUnavailable
 from tests.fault.test_redis_away import frozen
 from tests.running_service import Running, running
 from tests.service_checkpoint import N_ITEMS
@@ -158,6 +159,24 @@ async def test_item_that_expires_before_it_is_published_is_refused_and_changes_n
         {"line": 1, "code": "invalid_field", "detail": "expires_at: must be later than published_at"}
     ]
     assert "expires_at" not in (await app.client.get("/v1/items/x")).json()
+
+
+async def test_bulk_load_goes_on_after_redis_has_not_answered_for_a_moment(app: Running) -> None:
+    redis, put, calls = app.engine.items, app.engine.items.put, 0
+
+    async def weak(records: Sequence[tuple[str, bytes]]) -> int:
+        nonlocal calls
+        calls += 1
+        change = await put(records)
+        if calls in (1, 3):
+            # It was written, and the reply was lost.
+            raise StoreUnavailable("timeout")
+        return change
+
+    redis.put = weak  # type: ignore[method-assign]
+    await load(app, 1500)
+    assert calls == 4
+    assert app.metric("metarl_catalog_items") == N_ITEMS + 1500
 
 
 async def test_items_without_redis_are_read_as_they_were_and_not_written(checkpoint_dir: Path, tmp_path: Path) -> None:
