@@ -67,14 +67,40 @@ class Draft:
         """
         time = self._now if time is None else time
         if impression is None or recommendation_id is None:
-            before = self._rows.pop((NO_SLATE, number), None)
-            reward = self._aggregated(before, reward)
-            self._rows[NO_SLATE, number] = (identity, number, reward, 0.0, time, NO_SLATE, 0, 0)
+            self._told((identity, number, reward, 0.0, time, NO_SLATE, 0, 0))
             return
         slate = digest(recommendation_id)[:8]
         before = self._rows.pop((slate, number), None)
-        reward = self._aggregated(before, reward)
+        reward = reward if before is None else self._aggregated(before[2], reward)
         self._show(slate, impression, impression.items.index(number), identity, reward, time, 0)
+
+    def adopt(self, other: UserState) -> None:
+        """Takes another user's transitions and seen items in; ones that are held already count once.
+
+        They form no ratios any more: which items that user had seen before a slate is not told here.
+        """
+        for row in other.transitions.tolist():
+            identity, number, reward, log_propensity, time, slate, position, flags = row
+            if self.knows(identity):
+                continue
+            if slate == NO_SLATE or slate not in other.slates:
+                self._told((identity, number, reward, 0.0, time, NO_SLATE, 0, flags & SETTLED))
+                continue
+            self._slates.setdefault(slate, other.slates[slate])
+            self._rows.setdefault(
+                (slate, number), (identity, number, reward, log_propensity, time, slate, position, flags & SETTLED)
+            )
+        for number, types in zip(other.seen.tolist(), types_of(other).tolist(), strict=True):
+            self._seen[number] = self._seen.get(number, 0) | types
+        self._updated = max(self._updated, other.updated)
+
+    def _told(self, row: _Row) -> None:
+        """Adds what answers no slate; of several events on one item, their times say which came last."""
+        before = self._rows.pop((NO_SLATE, row[1]), None)
+        if before is not None:
+            earlier, later = sorted((before, row), key=lambda each: each[4])
+            row = (*later[:2], self._aggregated(earlier[2], later[2]), *later[3:])
+        self._rows[NO_SLATE, row[1]] = row
 
     def settle(self, slate: bytes, impression: Impression, reward: float) -> int:
         """Adds a transition for every position that got nothing; returns how many.
@@ -102,18 +128,15 @@ class Draft:
             identity, number, reward, impression.log_propensities[position], time, slate, position, flags
         )  # fmt: skip
 
-    def _aggregated(self, before: _Row | None, reward: float) -> float:
-        if before is None:
-            return reward
-        earlier = before[2]
+    def _aggregated(self, earlier: float, later: float) -> float:
         match self._settings.reward_aggregation:
             case "first":
                 return earlier
             case "max":
-                return max(earlier, reward)
+                return max(earlier, later)
             case "sum":
-                return min(1.0, earlier + reward)
-        return reward
+                return min(1.0, earlier + later)
+        return later
 
     def _kept(self) -> list[_Row]:
         """Returns the rows that the buffer holds, oldest first: where it is full, what got nothing leaves first."""

@@ -94,6 +94,9 @@ class Metrics:
         self.settled_positions = Counter(
             "metarl_settled_positions", "Shown positions that got nothing in time and count as that.", registry=reg
         )
+        self.warm_up_events = Counter(
+            "metarl_warm_up_events", "Events of told histories by outcome.", ["outcome"], registry=reg
+        )
         self.erasures = Counter("metarl_user_erasures", "Users deleted.", registry=reg)
         self.catalog_items = Gauge("metarl_catalog_items", "Items on offer.", registry=reg)
         self.policy_info = Gauge("metarl_policy_info", "Policies being served.", ["role", "version"], registry=reg)
@@ -128,5 +131,7 @@ class Metrics:
             "json",
         ):
             self.rejected.labels(reason)
+        for outcome in ("applied", "duplicate", "rejected"):
+            self.warm_up_events.labels(outcome)
         for outcome in ("loaded", "refused"):
             self.policy_loads.labels(outcome)

@@ -1,21 +1,35 @@
-"""/v1/users/{user_id}."""
+"""/v1/users/{user_id}, and what can be done with one."""
 
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
+from service.explaining import explain_user
+from service.history import warm_up
 from service.routes.body import engine_of, parse, path_id, problems, takes
-from service.schemas import UserBody, UserResponse
-from service.users import delete_user, describe_user, put_user
+from service.schemas import (
+    ExplainResponse,
+    FeedbackResponse,
+    MergeBody,
+    ResetBody,
+    UserBody,
+    UserPatch,
+    UserResponse,
+    WarmUpBody,
+)
+from service.user_export import export_user
+from service.users import delete_user, describe_user, merge_users, patch_user, put_user, reset_user
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["users"])
-_BODY = TypeAdapter(UserBody)
+_BODY, _PATCH = TypeAdapter(UserBody), TypeAdapter(UserPatch)
+_HISTORY, _RESET, _MERGE = TypeAdapter(WarmUpBody), TypeAdapter(ResetBody), TypeAdapter(MergeBody)
 
 
 @router.get(
@@ -25,8 +39,7 @@ _BODY = TypeAdapter(UserBody)
 )
 async def get_user(user_id: str, request: Request) -> Response:
     """Returns status, attributes, and how far the personal policy is from the initialization."""
-    found = await describe_user(engine_of(request), path_id("user_id", user_id))
-    return Response(json.dumps(found), media_type="application/json")
+    return _json(await describe_user(engine_of(request), path_id("user_id", user_id)))
 
 
 @router.put(
@@ -38,9 +51,19 @@ async def get_user(user_id: str, request: Request) -> Response:
 async def put_user_attributes(user_id: str, request: Request) -> Response:
     """Replaces the attributes; they set the starting point of the personal policy at once."""
     name, body = path_id("user_id", user_id), await parse(request, _BODY)
-    return Response(
-        json.dumps(await put_user(engine_of(request), name, body.attributes)), media_type="application/json"
-    )
+    return _json(await put_user(engine_of(request), name, body.attributes))
+
+
+@router.patch(
+    "/v1/users/{user_id}",
+    summary="Change some of a user's attributes",
+    openapi_extra=takes(UserPatch),
+    responses={200: {"model": UserResponse}, **problems(404, 413, 415, 422, 503)},
+)
+async def patch_user_attributes(user_id: str, request: Request) -> Response:
+    """Sets the attributes that the body names; null takes one away, the others stay."""
+    name, body = path_id("user_id", user_id), await parse(request, _PATCH)
+    return _json(await patch_user(engine_of(request), name, body.attributes))
 
 
 @router.delete("/v1/users/{user_id}", summary="Forget a user", status_code=204, responses=problems(422, 503))
@@ -48,3 +71,71 @@ async def forget_user(user_id: str, request: Request) -> Response:
     """Deletes transitions, weights, attributes and impressions at once; repeating it is harmless."""
     await delete_user(engine_of(request), path_id("user_id", user_id))
     return Response(status_code=204)
+
+
+@router.post(
+    "/v1/users/{user_id}/warm-up",
+    summary="Tell a user's history",
+    openapi_extra=takes(WarmUpBody),
+    responses={200: {"model": FeedbackResponse}, **problems(413, 415, 422, 503)},
+)
+async def post_warm_up(user_id: str, request: Request) -> Response:
+    """Applies events of any age in the order of their times; the very next recommendation is personal."""
+    name, body = path_id("user_id", user_id), await parse(request, _HISTORY)
+    return _json(await warm_up(engine_of(request), name, body.events))
+
+
+@router.post(
+    "/v1/users/{user_id}/reset",
+    summary="Take a user back to the meta-policy",
+    openapi_extra=takes(ResetBody, required=False),
+    responses={200: {"model": UserResponse}, **problems(404, 413, 415, 422, 503)},
+)
+async def post_reset(user_id: str, request: Request) -> Response:
+    """Forgets everything learned; attributes stay unless the body says otherwise."""
+    name = path_id("user_id", user_id)
+    body = await parse(request, _RESET) if await request.body() else ResetBody()
+    return _json(await reset_user(engine_of(request), name, attributes=body.attributes))
+
+
+@router.post(
+    "/v1/users/{user_id}/merge",
+    summary="Merge another user into this one",
+    openapi_extra=takes(MergeBody),
+    responses={200: {"model": UserResponse}, **problems(404, 413, 415, 422, 503)},
+)
+async def post_merge(user_id: str, request: Request) -> Response:
+    """Moves transitions, seen items and attributes here (this user's attributes win), and deletes the other user."""
+    name, body = path_id("user_id", user_id), await parse(request, _MERGE)
+    return _json(await merge_users(engine_of(request), name, body.source_user_id))
+
+
+@router.get(
+    "/v1/users/{user_id}/export",
+    summary="Everything held of a user",
+    responses={
+        200: {
+            "description": "NDJSON: one line each for the user, transitions, seen items and live slates.",
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        },
+        **problems(404, 422, 503),
+    },
+)
+async def get_export(user_id: str, request: Request) -> Response:
+    """Returns everything as NDJSON."""
+    found = await export_user(engine_of(request), path_id("user_id", user_id))
+    return Response(found, media_type="application/x-ndjson")
+
+
+@router.get(
+    "/v1/users/{user_id}/explain",
+    summary="Why a user's list is what it is",
+    responses={200: {"model": ExplainResponse}, **problems(404, 422, 503)},
+)
+async def get_explanation(user_id: str, request: Request, k: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
+    """Returns the leading items beside the meta-policy's ranks, and the exact effect of every transition on them."""
+    return _json(await explain_user(engine_of(request), path_id("user_id", user_id), k))
+
+
+def _json(content: object) -> Response:
+    return Response(json.dumps(content), media_type="application/json")

@@ -29,7 +29,16 @@ from service.schemas.recommendations import (
     RecommendationRequest,
     RecommendationResponse,
 )
-from service.schemas.users import UserBody, UserResponse
+from service.schemas.users import (
+    ExplainResponse,
+    HistoryEvent,
+    MergeBody,
+    ResetBody,
+    UserBody,
+    UserPatch,
+    UserResponse,
+    WarmUpBody,
+)
 
 __all__ = [
     "BODIES",
@@ -44,20 +53,26 @@ __all__ = [
     "Cap",
     "Event",
     "EventBatch",
+    "ExplainResponse",
     "Exploration",
     "FeedbackResponse",
+    "HistoryEvent",
     "ItemBody",
     "ItemPage",
     "ItemPatch",
     "ItemResponse",
+    "MergeBody",
     "Pin",
     "Problem",
     "RecommendationBatch",
     "RecommendationRequest",
     "RecommendationResponse",
+    "ResetBody",
     "SimilarResponse",
     "UserBody",
+    "UserPatch",
     "UserResponse",
+    "WarmUpBody",
     "check_id",
 ]
 
@@ -68,12 +83,16 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     Event,
     EventBatch,
     UserBody,
+    UserPatch,
+    WarmUpBody,
+    ResetBody,
+    MergeBody,
     ItemBody,
     ItemPatch,
     BulkItem,
 )
 """Bodies that routes parse themselves; the OpenAPI document describes them."""
 
-_PARTS: Final[tuple[type[BaseModel], ...]] = (Candidate, Exploration, Boost, Pin, Cap)
+_PARTS: Final[tuple[type[BaseModel], ...]] = (Candidate, Exploration, Boost, Pin, Cap, HistoryEvent)
 FIELDS: Final = frozenset(name for model in (*BODIES, *_PARTS) for name in model.model_fields)
 """Names of ours: an error's location may repeat these, never a client's own key."""

@@ -1,15 +1,25 @@
-"""A user's attributes, and what is held of a user."""
+"""A user's attributes and history, and what is held of a user."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.schemas.base import Attributes, Closed
+from service.schemas.base import Attributes, AttributeValue, Closed, Id, Name, Number
+from service.settings import EventType
 
-__all__ = ["UserBody", "UserResponse"]
+__all__ = [
+    "ExplainResponse",
+    "HistoryEvent",
+    "MergeBody",
+    "ResetBody",
+    "UserBody",
+    "UserPatch",
+    "UserResponse",
+    "WarmUpBody",
+]
 
 
 class UserBody(Closed):
@@ -18,6 +28,69 @@ class UserBody(Closed):
     model_config = ConfigDict(json_schema_extra={"examples": [{"attributes": {"age": 31, "gender": "F"}}]})
 
     attributes: Attributes
+
+
+class UserPatch(Closed):
+    """Attributes that change; null takes one away, the others stay."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"attributes": {"age": 32, "gender": None}}]})
+
+    attributes: Annotated[dict[Name, AttributeValue | None], Field(max_length=64)]
+
+
+class HistoryEvent(Closed):
+    """One thing that the user did before, wherever that was."""
+
+    event_id: Id = Field(description="Counts exactly once for its user.")
+    type: EventType
+    item_id: Id
+    value: Number | None = Field(default=None, description="The rating of type rating; reward in 0..1 of type custom.")
+    timestamp: Annotated[datetime, Field(strict=False)] | None = Field(
+        default=None, description="RFC 3339, however long ago; now when absent."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> HistoryEvent:
+        if self.type == "rating" and self.value is None:
+            raise ValueError("a rating needs its value")
+        if self.type == "custom" and self.value is not None and not 0 <= self.value <= 1:
+            raise ValueError("the value of a custom event is its reward and must lie in 0..1")
+        if self.timestamp is not None and self.timestamp.tzinfo is None:
+            raise ValueError("timestamp needs a time zone, for example 2026-11-23T20:00:00Z")
+        return self
+
+
+class WarmUpBody(Closed):
+    """A user's history."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "events": [
+                        {"event_id": "h1", "type": "rating", "item_id": "50", "value": 5},
+                        {"event_id": "h2", "type": "purchase", "item_id": "172", "timestamp": "2025-05-01T10:00:00Z"},
+                    ]
+                }
+            ]
+        }
+    )
+
+    events: Annotated[list[HistoryEvent], Field(min_length=1, max_length=1000)]
+
+
+class ResetBody(Closed):
+    """What a reset takes beside everything learned."""
+
+    attributes: bool = Field(default=False, description="Whether the attributes go, too.")
+
+
+class MergeBody(Closed):
+    """The user who is merged into another, for example an anonymous session into a login."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"source_user_id": "session-8f3a"}]})
+
+    source_user_id: Id
 
 
 class UserResponse(BaseModel):
@@ -31,3 +104,33 @@ class UserResponse(BaseModel):
     kl_nats: float
     updated_at: datetime | None
     weights_digest: str
+
+
+class ExplainedItem(BaseModel):
+    """An item that leads the user's list now."""
+
+    item_id: str
+    rank: int
+    score: float
+    meta_rank: int = Field(description="Where it stands without adaptation.")
+    meta_score: float
+
+
+class ExplainedTransition(BaseModel):
+    """What one transition did: the policy adapted anew without it."""
+
+    item_id: str
+    reward: float
+    at: datetime
+    effects: list[float] = Field(
+        description="For each item: its score minus its score without this transition."
+    )
+
+
+class ExplainResponse(BaseModel):
+    """What made the user's list what it is."""
+
+    user_id: str
+    status: Literal["cold", "adapted", "pending"]
+    items: list[ExplainedItem]
+    transitions: list[ExplainedTransition] = Field(description="Those that moved the items most first.")
