@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,14 @@ class Settings(BaseSettings):
         redis_url: replaces the embedded Redis; redis:// or rediss:// or unix://.
         host: address to bind.
         port: port to bind.
+        auth: whether calls need an API key; by default on every host but a loopback one.
+        admin_key: a key with every right, to make the others with; 32 characters at least.
+        metrics_public: whether /metrics is open to everybody.
+        key_cache_s: how long a checked key counts as good without being looked up again.
+        key_stale_s: the same while Redis is away.
+        rate_per_s: calls a second that a key may make on one replica; None for any number.
+        rate_burst_s: how many seconds' worth of calls may come at once.
+        max_tenants: tenants that one replica serves.
         tenant: whose users and items these are; part of every key.
         buffer_size: transitions B kept for a user; the oldest leave first.
         max_seen: seen items kept for a user; the oldest leave first.
@@ -67,6 +76,14 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    auth: Literal["required", "off"] | None = None
+    admin_key: SecretStr | None = Field(default=None, min_length=32)
+    metrics_public: bool = False
+    key_cache_s: float = Field(default=5.0, ge=0, le=300)
+    key_stale_s: float = Field(default=3600.0, ge=0)
+    rate_per_s: float | None = Field(default=None, gt=0)
+    rate_burst_s: float = Field(default=2.0, gt=0, le=3600)
+    max_tenants: int = Field(default=100, ge=1)
     tenant: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     buffer_size: int = Field(default=64, ge=1, le=1024)
     max_seen: int = Field(default=4096, ge=1, le=100_000)
@@ -97,6 +114,21 @@ class Settings(BaseSettings):
     seed: int | None = Field(default=None, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @property
+    def auth_required(self) -> bool:
+        """Whether calls need an API key."""
+        return self.auth == "required" or (self.auth is None and not is_loopback(self.host))
+
+
+def is_loopback(host: str) -> bool:
+    """Returns whether an address is reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
 
 def load_settings(**given: Any) -> Settings:
     """Returns the settings from the environment, with `given` on top.
@@ -104,7 +136,9 @@ def load_settings(**given: Any) -> Settings:
     Raises:
         ConfigError: a variable is unknown, missing or out of range; the text names it.
     """
-    known = {_PREFIX + name.upper() for name in Settings.model_fields} | {"METARL_WORKDIR"}
+    # Those of the command line and of the client may stand in the same environment.
+    others = {"METARL_WORKDIR", "METARL_URL", "METARL_API_KEY"}
+    known = {_PREFIX + name.upper() for name in Settings.model_fields} | others
     unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
     if unknown:
         raise ConfigError(f"environment variable {unknown[0]} is no setting; known: {', '.join(sorted(known))}")
@@ -118,6 +152,11 @@ def load_settings(**given: Any) -> Settings:
     if not url.startswith(("redis://", "rediss://", "unix://")):
         # The address may hold a password: it is not repeated.
         raise ConfigError("METARL_REDIS_URL must start with redis://, rediss:// or unix://")
+    if settings.auth == "off" and not is_loopback(settings.host):
+        raise ConfigError(
+            "METARL_AUTH=off is for loopback addresses alone: on any other, everybody could read and change all; set "
+            "METARL_ADMIN_KEY and make keys with it, or bind 127.0.0.1"
+        )
     for event, reward in settings.event_rewards.items():
         if not 0 <= reward <= 1:
             raise ConfigError(f"METARL_EVENT_REWARDS: the reward of {event} must lie in 0..1, not {reward}")
