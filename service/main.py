@@ -20,23 +20,27 @@ from starlette.types import ASGIApp
 from metarl_rec import __version__
 from metarl_rec.checkpoint import load_checkpoint
 from metarl_rec.errors import MetarlError
+from service.auth import Auth, role_needed
 from service.catalogue import LiveCatalogue
 from service.embedded_redis import DataDirectoryLock, EmbeddedRedis
 from service.engine import Engine
 from service.errors import ApiError, problem
 from service.metrics import Metrics
 from service.middleware import Boundary
-from service.routes import feedback, items, operations, recommendations, users
+from service.routes import admin, feedback, items, operations, recommendations, users
+from service.routes.body import problems
 from service.schemas import BODIES
 from service.settings import Settings
+from service.store.admin_store import AdminStore
 from service.store.connection import Connection, StoreUnavailable
 from service.store.item_store import ItemStore
 from service.store.user_store import UserStore
+from service.tenants import Tenants
 from service.warmup import warm
 
 __all__ = ["ROUTERS", "create_app"]
 
-ROUTERS = (recommendations.router, feedback.router, users.router, items.router, operations.router)
+ROUTERS = (recommendations.router, feedback.router, users.router, items.router, admin.router, operations.router)
 """Every route, in the order of the documentation."""
 
 _log = logging.getLogger("metarl.service")
@@ -60,12 +64,14 @@ def create_app(settings: Settings) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine, release = await _start(settings, metrics)
-        app.state.engine, app.state.ready = engine, True
+        app.state.engine = engine
+        app.state.auth = Auth(settings, AdminStore(engine.redis), Tenants(engine))
+        app.state.ready = True
         try:
             yield
         finally:
             app.state.ready = False
-            await engine.stop_following()
+            await app.state.auth.tenants.close()
             await engine.redis.close()
             await release()
 
@@ -178,6 +184,23 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         _, schemas = models_json_schema(
             [(model, "validation") for model in BODIES], ref_template="#/components/schemas/{model}"
         )
+        _add_keys(document)
         document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _add_keys(document: dict[str, Any]) -> None:
+    """Adds to the document how keys are given, and what every call that needs one may answer."""
+    schemes = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    document.setdefault("components", {})["securitySchemes"] = schemes
+    refusals = problems(401, 403, 429)
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if role_needed(method.upper(), path) is not None:
+                operation["security"] = [{name: []} for name in schemes]
+                if path.startswith("/v1"):
+                    operation["responses"] |= {str(status): answer for status, answer in refusals.items()}

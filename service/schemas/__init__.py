@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from service.schemas.admin import KeyBody, KeyCreated, KeyPage, KeyResponse, TenantBody, TenantPage, TenantResponse
 from service.schemas.base import Attributes, Problem, check_id
 from service.schemas.feedback import Event, EventBatch, FeedbackResponse
 from service.schemas.items import (
@@ -61,6 +62,10 @@ __all__ = [
     "ItemPage",
     "ItemPatch",
     "ItemResponse",
+    "KeyBody",
+    "KeyCreated",
+    "KeyPage",
+    "KeyResponse",
     "MergeBody",
     "Pin",
     "Problem",
@@ -69,6 +74,9 @@ __all__ = [
     "RecommendationResponse",
     "ResetBody",
     "SimilarResponse",
+    "TenantBody",
+    "TenantPage",
+    "TenantResponse",
     "UserBody",
     "UserPatch",
     "UserResponse",
@@ -90,6 +98,8 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     ItemBody,
     ItemPatch,
     BulkItem,
+    KeyBody,
+    TenantBody,
 )
 """Bodies that routes parse themselves; the OpenAPI document describes them."""
 

@@ -122,9 +122,7 @@ class ExplainedTransition(BaseModel):
     item_id: str
     reward: float
     at: datetime
-    effects: list[float] = Field(
-        description="For each item: its score minus its score without this transition."
-    )
+    effects: list[float] = Field(description="For each item: its score minus its score without this transition.")
 
 
 class ExplainResponse(BaseModel):

@@ -9,6 +9,8 @@ metarl:{TENANT}:item-ids           hash: item id -> item number
 metarl:{TENANT}:item-next          counter of item numbers
 metarl:{TENANT}:item-changes       counter of changes
 metarl:{TENANT}:item-log           sorted set: item number by its last change
+metarl:api-keys                    hash: key id -> key record
+metarl:tenants                     hash: name -> tenant record
 """
 
 from __future__ import annotations
@@ -17,9 +19,27 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-__all__ = ["BUCKETS", "ItemKeys", "UserKeys", "digest", "new_recommendation_id", "slate_of", "user_of_recommendation"]
+__all__ = [
+    "API_KEYS",
+    "BUCKETS",
+    "TENANTS",
+    "ItemKeys",
+    "UserKeys",
+    "digest",
+    "new_recommendation_id",
+    "slate_of",
+    "tenant_patterns",
+    "user_of_recommendation",
+]
 
 BUCKETS = 1024
+API_KEYS = "metarl:api-keys"
+TENANTS = "metarl:tenants"
+
+
+def tenant_patterns(tenant: str) -> tuple[str, str]:
+    """Returns SCAN patterns of all keys of one tenant's users and items."""
+    return f"metarl:{{{tenant}:*", f"metarl:{{{tenant}}}:*"
 
 
 def digest(value: str) -> bytes:
