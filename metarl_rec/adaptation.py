@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl_rec.divergence import policy_kl
 from metarl_rec.errors import AdaptationError
 from metarl_rec.inner_params import InnerParams
-from metarl_rec.kernels import adapt_one, policy_kl, score_items
+from metarl_rec.kernels import adapt_one, score_items
 from metarl_rec.support import Support
 
 __all__ = ["Adaptation", "adapt_user"]

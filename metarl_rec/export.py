@@ -14,8 +14,8 @@ import torch
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.checkpoint import Checkpoint, ItemRecord
 from metarl_rec.config import RunConfig
+from metarl_rec.divergence import policy_kl
 from metarl_rec.inner_params import InnerParams
-from metarl_rec.kernels import policy_kl
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import Feedback
 from metarl_rec.prior import LinearEncoder, fit_linear_encoder

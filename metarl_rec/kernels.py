@@ -14,8 +14,9 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from metarl_rec.inner_params import DUAL_CLIP, LOG_RATIO_BOUND, POPULARITY_PIVOT
+from metarl_rec.posterior_kernels import factor, precondition
 
-__all__ = ["adapt_batch", "adapt_one", "policy_kl", "score_items"]
+__all__ = ["adapt_batch", "adapt_one", "score_items"]
 
 _DUAL_CLIP = DUAL_CLIP
 _BOUND = LOG_RATIO_BOUND
@@ -79,46 +80,6 @@ def _largest_curvature(rows: NDArray[Any], omega: NDArray[Any]) -> float:
         for d in range(dim):
             x[d] = y[d] / length
     return length
-
-
-@njit(cache=True, nogil=True)
-def _factor(scaled: NDArray[Any]) -> NDArray[np.float64]:
-    """Returns the lower Cholesky factor [B, B] float64 of I + S S' for S [B, D]; its diagonal is at least 1."""
-    count, dim = scaled.shape
-    lower = np.zeros((count, count), np.float64)
-    for i in range(count):
-        for j in range(i + 1):
-            total = 1.0 if i == j else 0.0
-            for d in range(dim):
-                total += scaled[i, d] * scaled[j, d]
-            for k in range(j):
-                total -= lower[i, k] * lower[j, k]
-            lower[i, j] = math.sqrt(max(total, 1.0)) if i == j else total / lower[j, j]
-    return lower
-
-
-@njit(cache=True, nogil=True)
-def _precondition(scaled: NDArray[Any], lower: NDArray[np.float64], gradient: NDArray[Any]) -> None:
-    """Replaces a gradient g [D] by (I + S'S)^-1 g = g - S'(I + S S')^-1 S g."""
-    count, dim = scaled.shape
-    inside = np.zeros(count, np.float64)
-    for i in range(count):
-        total = 0.0
-        for d in range(dim):
-            total += scaled[i, d] * gradient[d]
-        for k in range(i):
-            total -= lower[i, k] * inside[k]
-        inside[i] = total / lower[i, i]
-    for back in range(count):
-        i = count - 1 - back
-        total = inside[i]
-        for k in range(i + 1, count):
-            total -= lower[k, i] * inside[k]
-        inside[i] = total / lower[i, i]
-    for i in range(count):
-        share = gradient.dtype.type(inside[i])
-        for d in range(dim):
-            gradient[d] -= share * scaled[i, d]
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -288,7 +249,7 @@ def adapt_one(
                 scaled[j, d] = root * rows[j, d]
     else:
         bound = _largest_curvature(rows, omega)
-    lower = _factor(scaled)
+    lower = factor(scaled)
     item_values = np.empty(count, features.dtype)
     errors = np.empty(count, features.dtype)
     advantages = np.empty(count, features.dtype)
@@ -322,7 +283,7 @@ def adapt_one(
                 policy_coef, entropy_coef, temperature, clip, recency, gradient, stats,
             )  # fmt: skip
         if posterior:
-            _precondition(scaled, lower, gradient)
+            precondition(scaled, lower, gradient)
         rate = features.dtype.type(step_sizes[k] / bound)
         for d in range(dim):
             weights[d] += rate * gradient[d]
@@ -419,32 +380,3 @@ def adapt_batch(
             discount, forgetting, caution, stats[user],
         )  # fmt: skip
     return out
-
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
-def policy_kl(values: NDArray[Any], start_values: NDArray[Any], rest: NDArray[np.bool_], temperature: float) -> float:
-    """Returns KL(softmax(values / tau) || softmax(start_values / tau)) over the items in `rest`, in nats.
-
-    Args:
-        values: [n] float, item values under the adapted weights.
-        start_values: [n] float, item values under the initialization.
-        rest: [n] bool, the candidates.
-        temperature: tau > 0.
-    """
-    top, start_top = -np.inf, -np.inf
-    for i in range(values.shape[0]):
-        if rest[i]:
-            top = max(top, values[i])
-            start_top = max(start_top, start_values[i])
-    mass, start_mass, gap = 0.0, 0.0, 0.0
-    for i in range(values.shape[0]):
-        if rest[i]:
-            logit = (values[i] - top) / temperature
-            start_logit = (start_values[i] - start_top) / temperature
-            e = math.exp(logit)
-            mass += e
-            start_mass += math.exp(start_logit)
-            gap += e * (logit - start_logit)
-    if mass == 0.0:
-        return 0.0
-    return max(0.0, gap / mass - math.log(mass) + math.log(start_mass))

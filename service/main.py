@@ -198,8 +198,8 @@ def _add_keys(document: dict[str, Any]) -> None:
     }
     document.setdefault("components", {})["securitySchemes"] = schemes
     refusals = problems(401, 403, 429)
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
+    for path, calls in document["paths"].items():
+        for method, operation in calls.items():
             if role_needed(method.upper(), path) is not None:
                 operation["security"] = [{name: []} for name in schemes]
                 if path.startswith("/v1"):

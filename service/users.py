@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl_rec.divergence import policy_kl
 from metarl_rec.errors import DataError
-from metarl_rec.kernels import policy_kl, score_items
+from metarl_rec.kernels import score_items
 from service.draft import Draft
 from service.engine import Engine
 from service.errors import ApiError, invalid_attributes, unavailable

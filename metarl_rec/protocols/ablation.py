@@ -19,7 +19,7 @@ from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.config import RunConfig, assigned, validated
-from metarl_rec.kernels import policy_kl
+from metarl_rec.divergence import policy_kl
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.preparing import split_problem
 from metarl_rec.problem import Problem, build_problem

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from metarl_rec.divergence import policy_kl
 from metarl_rec.inner_loop import SupportBatch, adapt, inner_loss
 from metarl_rec.inner_params import InnerParams
-from metarl_rec.kernels import adapt_batch, adapt_one, policy_kl, score_items
+from metarl_rec.kernels import adapt_batch, adapt_one, score_items
 from metarl_rec.losses import log_policy
 from metarl_rec.meta_params import InnerTensors
 from metarl_rec.support import Support, shown_support
