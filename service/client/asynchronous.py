@@ -23,12 +23,13 @@ T = TypeVar("T")
 
 
 class _Sender(Protocol):
-    async def send(self, call: Call[T]) -> T: ...
+    def send(self, call: Call[T]) -> Coroutine[Any, Any, T]: ...
 
 
 def _later(describe: Callable[P, Call[T]]) -> Callable[Concatenate[_Sender, P], Coroutine[Any, Any, T]]:
-    async def method(self: _Sender, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.send(describe(*args, **kwargs))
+    def method(self: _Sender, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        # Described now, sent when awaited: an argument that is an iterator means what it means here.
+        return self.send(describe(*args, **kwargs))
 
     with_self(method, describe)
     return method

@@ -161,3 +161,13 @@ async def test_async_client_tries_again_likewise_and_is_held_to_its_deadline() -
     async with AsyncClient(transport=httpx.MockTransport(never), timeout_s=0.05, retrying=at_once) as client:
         with pytest.raises(UnreachableError, match="no answer within the time-out"):
             await client.version()
+
+
+@pytest.mark.anyio
+async def test_async_client_describes_a_call_when_it_is_made_and_sends_it_when_awaited() -> None:
+    script = Script(*(httpx.Response(200, json=DONE) for _ in range(2)))
+    async with AsyncClient(transport=script) as client:
+        calls = [client.feedback_batch(Event("like", item, "ada") for _ in "x") for item in ("1", "2")]
+        assert script.asked == []
+        await asyncio.gather(*calls)
+    assert [json.loads(request.content)["events"][0]["item_id"] for request in script.asked] == ["1", "2"]
