@@ -14,6 +14,8 @@ from service.cli import app
 from tests.service_process import ServiceProcess, free_port
 
 QUICK = ["--set", "train.iterations=2", "--set", "train.evaluate_every=2", "--set", "train.validation_repeats=1"]
+# These tests are about answers, not about a machine that has other things to do.
+PATIENT = {"redis_timeout_s": 5, "redis_connect_timeout_s": 5}
 
 
 def invoke(*arguments: str) -> Result:
@@ -76,7 +78,7 @@ def test_simulate_given_factors_and_what_is_wrong_with_others(workdir: Path, tmp
 def test_simulate_live_service_agrees_with_the_process_and_leaves_nothing_behind(
     workdir: Path, tmp_path: Path, population: str, more: list[str]
 ) -> None:
-    with ServiceProcess(workdir / "checkpoint", tmp_path / "data", redis_timeout_s=5, redis_connect_timeout_s=5) as service:
+    with ServiceProcess(workdir / "checkpoint", tmp_path / "data", **PATIENT) as service:
         result = invoke(
             "simulate", "--population", population, "--users", "60", "--steps", "12", "--policy", "meta-policy",
             "--url", f"http://127.0.0.1:{service.port}", "--workdir", str(workdir), *more,
@@ -109,7 +111,7 @@ def test_simulate_sessions_a_fatigued_policy_is_served_as_it_was_trained(tmp_pat
     checkpoint = load_checkpoint(tmp_path / "checkpoint")
     assert min(checkpoint.inner.fatigue) > 0.05
     assert checkpoint.topics is not None
-    with ServiceProcess(tmp_path / "checkpoint", tmp_path / "data", redis_timeout_s=5, redis_connect_timeout_s=5) as service:
+    with ServiceProcess(tmp_path / "checkpoint", tmp_path / "data", **PATIENT) as service:
         result = invoke(
             "simulate", "--world", "sessions", "--users", "80", "--steps", "20", "--session-length", "20",
             "--policy", "meta-policy", "--url", f"http://127.0.0.1:{service.port}", "--workdir", str(tmp_path),
