@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -10,19 +11,27 @@ from starlette.responses import Response
 
 from metarl_rec import __version__
 from service.routes.body import engine_of
+from service.schemas import Readiness, Version
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/livez", summary="The process runs")
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
+
+@router.get("/livez", summary="The process runs", response_class=Response, responses=_TEXT)
 async def livez() -> Response:
     """Answers as long as the event loop turns; never asks Redis."""
     return Response("ok\n", media_type="text/plain")
 
 
-@router.get("/readyz", summary="The service may get traffic")
+@router.get(
+    "/readyz", summary="The service may get traffic", responses={200: {"model": Readiness}, 503: {"model": Readiness}}
+)
 async def readyz(request: Request) -> Response:
     """Answers 200 once a policy is loaded and warm, and 503 while draining; says whether Redis is away."""
     ready = bool(request.app.state.ready)
@@ -31,13 +40,13 @@ async def readyz(request: Request) -> Response:
     return Response(json.dumps(content), 200 if ready else 503, media_type="application/json")
 
 
-@router.get("/metrics", summary="Prometheus metrics")
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses=_TEXT)
 async def metrics(request: Request) -> Response:
     """Returns all metrics in the text format."""
     return Response(generate_latest(engine_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/version", summary="Release and policy version")
+@router.get("/version", summary="Release and policy version", responses={200: {"model": Version}})
 async def version(request: Request) -> Response:
     """Returns the release and the policy being served."""
     content = {"release": __version__, "policy": engine_of(request).checkpoint.version}

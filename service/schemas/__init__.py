@@ -18,6 +18,7 @@ from service.schemas.items import (
     ItemResponse,
     SimilarResponse,
 )
+from service.schemas.operations import Readiness, Version
 from service.schemas.recommendations import (
     ActivationBody,
     BatchResponse,
@@ -69,6 +70,7 @@ __all__ = [
     "MergeBody",
     "Pin",
     "Problem",
+    "Readiness",
     "RecommendationBatch",
     "RecommendationRequest",
     "RecommendationResponse",
@@ -80,6 +82,7 @@ __all__ = [
     "UserBody",
     "UserPatch",
     "UserResponse",
+    "Version",
     "WarmUpBody",
     "check_id",
 ]

@@ -48,7 +48,9 @@ async def test_openapi_names_every_route_with_its_bodies_and_problems(app: Runni
     for path, methods in document["paths"].items():
         for name, operation in methods.items():
             problems = [answer for status, answer in operation["responses"].items() if status >= "400"]
-            assert path.startswith("/v1") == bool(problems), (path, name)
+            if not path.startswith("/v1"):
+                continue
+            assert problems, (path, name)
             assert all(answer["content"].keys() == {"application/problem+json"} for answer in problems), (path, name)
             if name in ("put", "patch"):
                 assert "$ref" in operation["requestBody"]["content"]["application/json"]["schema"], (path, name)
