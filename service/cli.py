@@ -8,9 +8,12 @@ import typer
 
 from metarl_rec import __version__
 from service.commands import offline
+from service.commands.asking import feedback, recommend
+from service.commands.item_verbs import items
 from service.commands.quickstart import quickstart
 from service.commands.serve import serve
 from service.commands.simulation import calibrate, simulate
+from service.commands.user_verbs import users
 
 __all__ = ["app", "main"]
 
@@ -32,6 +35,10 @@ app.command()(simulate)
 app.command()(calibrate)
 app.command()(serve)
 app.command()(offline.inspect)
+app.command()(recommend)
+app.command()(feedback)
+app.add_typer(items, name="items")
+app.add_typer(users, name="users")
 
 
 def _version(wanted: bool) -> None:

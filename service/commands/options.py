@@ -110,7 +110,6 @@ def friendly_errors(debug: bool, on_interrupt: str = "stopped") -> Iterator[None
             "pandas",
             "scipy",
             "matplotlib",
-            "httpx",
             "jinja2",
             "optuna",
         ):
