@@ -135,6 +135,28 @@ async def test_users_attributes_and_erasure(client: AsyncClient) -> None:
 
 
 @pytest.mark.anyio
+async def test_users_history_explanation_merge_and_reset(client: AsyncClient) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=400)
+    history = [Event("rating", "item0", value=5, timestamp=long_ago), {"type": "dislike", "item_id": "item1"}]
+    told = await client.users.warm_up("ada", history)
+    assert (told.applied, told.users[0].status, told.users[0].transitions) == (2, "adapted", 2)
+    assert (await client.users.patch("ada", {"age": 40})).attributes == {"age": 40}
+    assert (await client.users.patch("ada", {"age": None})).attributes == {}
+    explained = await client.users.explain("ada", k=3)
+    assert [item.rank for item in explained.items] == [1, 2, 3]
+    assert {each.item_id for each in explained.transitions} == {"item0", "item1"}
+    assert len(explained.transitions[0].effects) == 3
+    lines = await client.users.export("ada")
+    assert [line["kind"] for line in lines[:3]] == ["user", "transition", "transition"]
+    await client.feedback(Event("like", "item4", "guest"))
+    assert (await client.users.merge("ada", "guest")).transitions == 3
+    with pytest.raises(NotFoundError):
+        await client.users.merge("ada", "guest")
+    assert (await client.users.reset("ada")).transitions == 0
+    assert (await client.users.reset("ada", attributes=True)).attributes == {}
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("user_id", ODD_IDS)
 async def test_ids_of_any_characters_reach_their_user_and_no_other(client: AsyncClient, user_id: str) -> None:
     await client.users.put(user_id, {"age": 20})
