@@ -1,193 +1,193 @@
-"""Who calls, and what they may: API keys with roles and tenants, checked before a request reaches a route."""
+"""Who calls, and what they may: API keys with roles and tenants."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import math
+import re
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
+from service.engine import Engine
 from service.errors import ApiError, unavailable
+from service.key_cache import KeyCache
 from service.rate_limit import RateLimiter
+from service.roles import METRICS, ROLES, Need, Role
 from service.settings import Settings
-from service.store.admin_store import AdminStore, KeyRecord
 from service.store.connection import StoreUnavailable
+from service.store.key_store import KeyRecord, KeyStore
 from service.tenants import Tenants
 
-__all__ = ["ROLES", "Auth", "Caller", "new_key", "role_needed"]
+__all__ = ["Admitted", "Auth", "Caller", "hash_of", "new_key"]
 
-ROLES: Final = ("reader", "writer", "admin")
-_OPEN = ("/livez", "/readyz", "/docs", "/openapi.json")
-_ADMIN = ("/v1/api-keys", "/v1/tenants")
-_CACHED = 10_000
-_PREFIX = "mrk"
+_KEY: Final = re.compile(r"mrk_([0-9a-f]{20})_([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a request.
+    """Who makes a call.
 
     Attributes:
-        tenant: whose users and items they see.
-        role: one of `ROLES`.
-        name: of the rate limit's bucket; the key's id, never the key.
-        rate_per_s: calls a second, None for the service's default.
+        tenant: name of the tenant whose users and items they see.
+        namespace: what stands for it in Redis keys.
+        role: what they may.
+        operator: whether they belong to the service's own tenant.
+        key_id: of the key, never the key; "admin" for METARL_ADMIN_KEY, "" without one.
+        rate_per_s: calls a second, None for any number.
+        burst: calls at once, None for what the rate gives.
     """
 
     tenant: str
-    role: str
-    name: str
+    namespace: str
+    role: Role
+    operator: bool
+    key_id: str = ""
     rate_per_s: float | None = None
+    burst: int | None = None
 
 
-def role_needed(method: str, path: str) -> str | None:
-    """Returns the least role that a call needs, None for what is open to everybody; what is new needs a writer.
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A call that may go on.
 
-    Args:
-        method: HTTP method.
-        path: as routed.
+    Attributes:
+        caller: whose.
+        engine: of the caller's tenant.
+        headers: what the answer tells of the rate limit.
     """
-    if path in _OPEN or path.startswith("/docs/"):
-        return None
-    if any(path == each or path.startswith(f"{each}/") for each in _ADMIN):
-        return "admin"
-    if method in ("GET", "HEAD", "OPTIONS") or (method == "POST" and path.startswith("/v1/recommendations")):
-        return "reader"
-    return "writer"
+
+    caller: Caller
+    engine: Engine
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def new_key(record: Callable[[str, str], KeyRecord]) -> tuple[str, KeyRecord]:
-    """Returns a fresh key, to be told once, and its record; `record` makes it from key id and secret's hash.
+def new_key() -> tuple[str, str, str]:
+    """Returns a fresh key, which is told once, its id, and the hash of its secret.
 
-    A secret has 256 random bits: a plain hash of it cannot be guessed back, so a slow one would only cost time.
+    Later ids come later in the order of their bytes. A secret has 256 random bits: a plain hash of it cannot be guessed
+    back, so that a slow one would only cost time.
     """
-    key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-    return f"{_PREFIX}_{key_id}_{secret}", record(key_id, _hash(secret))
+    key_id, secret = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}", secrets.token_urlsafe(32)
+    return f"mrk_{key_id}_{secret}", key_id, hash_of(secret)
+
+
+def hash_of(secret: str) -> str:
+    """Returns sha256 hex of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class Auth:
-    """Checks callers; a key that was checked a moment ago costs no round trip.
+    """Checks callers; a key that was looked up a moment ago costs no round trip.
 
-    A revoked key is refused at once by the replica that revoked it, by others within `key_cache_s`. While Redis is
-    away, keys that were good within `key_stale_s` stay good.
+    Without `auth_required` everybody is an admin of the service's own tenant, except who shows one of our keys: that
+    one counts, so that other tenants can be served from a loopback address, too.
 
     Args:
-        settings: whether a key is needed, limits, and how long checks are remembered.
+        settings: whether a key is needed, and limits.
         store: keys.
-        tenants: engines by tenant; made ready before a request goes on.
-        limiter: of calls.
+        tenants: engines by tenant.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        store: AdminStore,
-        tenants: Tenants,
-        limiter: RateLimiter | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, settings: Settings, store: KeyStore, tenants: Tenants, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
-        self.store = store
-        self.tenants = tenants
-        self._limiter = limiter or RateLimiter(clock)
-        self._clock = clock
-        self._known: OrderedDict[str, tuple[KeyRecord | None, float]] = OrderedDict()
+        self._tenants = tenants
+        self._keys = KeyCache(settings, store, clock)
+        self._limiter = RateLimiter(clock)
+        self._rejected = tenants.default.metrics.rejected
+        admin = settings.admin_key
+        self._admin_hash = hash_of(admin.get_secret_value()) if admin is not None else None
+        self._anybody = Admitted(Caller(settings.tenant, settings.tenant, "admin", operator=True), tenants.default)
 
-    async def admit(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Caller:
-        """Returns who calls, if they may; their tenant's engine is ready then.
+    async def admit(self, need: Need | None, headers: Iterable[tuple[bytes, bytes]]) -> Admitted:
+        """Returns who calls, if they may, with their tenant's engine.
+
+        Args:
+            need: what the route needs; None: nothing.
+            headers: of the request, names in lower case.
 
         Raises:
-            ApiError: 401 without a good key, 403 where its role is too little, 429 beyond its rate, 503 where a key
-                cannot be checked.
+            ApiError: 401 without a good key, 403 where it may not do this, 429 beyond its rate, 503 where it cannot be
+                looked up.
         """
-        default = self._settings.tenant
-        needed = role_needed(method, path)
-        if needed is None or (path == "/metrics" and self._settings.metrics_public):
-            return Caller(default, "reader", "")
-        if not self._settings.auth_required:
-            return Caller(default, "admin", "")
-        caller = await self._caller(_key_in(headers))
-        if ROLES.index(caller.role) < ROLES.index(needed):
-            raise ApiError(403, "forbidden", f"this call needs the role {needed}; ask for a key that has it")
-        if needed == "admin" and caller.tenant != default:
-            raise ApiError(403, "forbidden", "keys and tenants are administered by keys of the service's own tenant")
-        rate = caller.rate_per_s or self._settings.rate_per_s
-        if rate is not None:
-            wait = self._limiter.wait_s(caller.name, rate, max(1.0, rate * self._settings.rate_burst_s))
-            if wait > 0:
-                seconds = str(max(1, -int(-wait // 1)))
-                raise ApiError(
-                    429, "rate_limited", f"more than {rate:g} calls a second; wait", {"Retry-After": seconds}
-                )
-        if self.tenants.get(caller.tenant) is None:
-            await self._ready(caller.tenant)
-        return caller
+        if need is None or (need is METRICS and self._settings.metrics_public):
+            return self._anybody
+        key = _key_in(headers)
+        if not self._settings.auth_required and (key is None or _KEY.fullmatch(key) is None):
+            return self._anybody
+        caller = await self._caller(key)
+        if ROLES.index(caller.role) < ROLES.index(need.role) or (need.operator and not caller.operator):
+            self._rejected.labels("forbidden").inc()
+            raise ApiError(403, "forbidden", f"this call needs {need}; ask an administrator for such a key")
+        told = self._limited(caller)
+        engine = self._tenants.ready(caller.namespace)
+        if engine is None:
+            engine = await self._tenants.engine(caller.tenant, caller.namespace)
+        if engine is None:
+            raise self._refused()
+        return Admitted(caller, engine, told)
 
-    def forget(self, key_id: str) -> None:
-        """Drops what is remembered of a key."""
-        self._known.pop(key_id, None)
-
-    async def _ready(self, tenant: str) -> None:
-        try:
-            record = await self.store.tenant(tenant)
-        except StoreUnavailable as error:
-            raise unavailable(error.kind) from None
-        if record is None:
-            raise _refused()
-        await self.tenants.engine(record)
+    def forget(self, key_ids: Iterable[str]) -> None:
+        """Drops what is remembered of keys that were revoked."""
+        for key_id in key_ids:
+            self._keys.forget(key_id)
 
     async def _caller(self, key: str | None) -> Caller:
+        own = self._settings.tenant
         if key is None:
-            raise _refused()
-        admin = self._settings.admin_key
-        if admin is not None and hmac.compare_digest(key.encode(), admin.get_secret_value().encode()):
-            return Caller(self._settings.tenant, "admin", "admin")
-        parts = key.split("_", 2)
-        if len(parts) != 3 or parts[0] != _PREFIX or len(parts[1]) != 16:
-            raise _refused()
-        record = await self._record(parts[1])
-        # The same work whether or not there is such a key.
-        good = hmac.compare_digest(_hash(parts[2]), record.secret_hash if record else _hash(""))
-        if record is None or not good or (record.expires_at is not None and record.expires_at <= time.time()):
-            raise _refused()
-        return Caller(record.tenant, record.role, record.key_id, record.rate_per_s)
-
-    async def _record(self, key_id: str) -> KeyRecord | None:
-        now = self._clock()
-        known = self._known.get(key_id)
-        if known is not None and now - known[1] < self._settings.key_cache_s:
-            return known[0]
+            raise self._refused()
+        if self._admin_hash is not None and hmac.compare_digest(hash_of(key), self._admin_hash):
+            return Caller(own, own, "admin", operator=True, key_id="admin")
+        parts = _KEY.fullmatch(key)
+        if parts is None:
+            raise self._refused()
         try:
-            record = await self.store.key(key_id)
+            record = await self._keys.record(parts[1])
         except StoreUnavailable as error:
-            if known is not None and now - known[1] < self._settings.key_stale_s:
-                return known[0]
             raise unavailable(error.kind) from None
-        self._known[key_id] = (record, now)
-        self._known.move_to_end(key_id)
-        if len(self._known) > _CACHED:
-            self._known.popitem(last=False)
-        return record
+        # The same work whether or not there is such a key.
+        good = hmac.compare_digest(hash_of(parts[2]), record.secret_hash if record is not None else hash_of(""))
+        if record is None or not good or (record.expires_at is not None and record.expires_at <= time.time()):
+            raise self._refused()
+        return self._caller_of(record)
+
+    def _caller_of(self, record: KeyRecord) -> Caller:
+        rate = record.rate_per_s if record.rate_per_s is not None else self._settings.rate_per_s
+        operator = record.namespace == self._settings.tenant
+        return Caller(record.tenant, record.namespace, record.role, operator, record.key_id, rate, record.burst)
+
+    def _limited(self, caller: Caller) -> Mapping[str, str]:
+        """Takes one call from the caller's bucket, and returns what the answer tells of it."""
+        rate = caller.rate_per_s
+        if rate is None:
+            return {}
+        burst = caller.burst or max(1, math.floor(rate * self._settings.rate_burst_s))
+        allowance = self._limiter.take(caller.key_id, rate, burst)
+        if allowance.wait_s > 0:
+            self._rejected.labels("rate_limited").inc()
+            detail = f"this key may make {rate:g} calls a second, {burst} at once; wait as Retry-After says"
+            raise ApiError(429, "rate_limited", detail, allowance.headers())
+        return allowance.headers()
+
+    def _refused(self) -> ApiError:
+        self._rejected.labels("unauthorized").inc()
+        detail = "send a valid API key as Authorization: Bearer KEY or X-API-Key: KEY"
+        return ApiError(401, "unauthorized", detail, {"WWW-Authenticate": 'Bearer realm="metarl-rec"'})
 
 
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _key_in(headers: Mapping[bytes, bytes]) -> str | None:
-    given = headers.get(b"x-api-key")
-    if given is None:
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer":
-            return None
-    return given.decode("latin-1").strip() or None
-
-
-def _refused() -> ApiError:
-    detail = "send a valid API key as Authorization: Bearer KEY or X-API-Key: KEY"
-    return ApiError(401, "unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+def _key_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Returns the key that a request shows; X-API-Key goes before Authorization."""
+    found: bytes | None = None
+    for name, value in headers:
+        if name == b"x-api-key":
+            found = value
+            break
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            found = value[7:]
+    return found.strip().decode("latin-1") if found else None

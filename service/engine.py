@@ -72,6 +72,7 @@ class Engine:
     items: ItemStore
     rng: np.random.Generator
     synced: bool = False
+    _on_offer: int = 0
     _following: asyncio.Task[None] | None = None
     _locks: weakref.WeakValueDictionary[str, asyncio.Lock] = field(default_factory=weakref.WeakValueDictionary)
 
@@ -119,11 +120,12 @@ class Engine:
             except TimeoutError:
                 raise StoreUnavailable("catching_up") from None
 
-    async def stop_following(self) -> None:
-        """Ends what goes on in the background."""
+    async def close(self) -> None:
+        """Ends what goes on in the background; its items are on offer no more."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait({self._following})
+        self._count_items(0)
 
     async def _follow(self) -> None:
         """Applies all changes since the catalogue's own, page by page, and serves from it; others work in between."""
@@ -145,7 +147,12 @@ class Engine:
             else:
                 complete = found.complete
         self.catalogue, self.synced = catalogue, True
-        self.metrics.catalog_items.set(int(np.count_nonzero(catalogue.on_offer(self.now()))))
+        self._count_items(int(np.count_nonzero(catalogue.on_offer(self.now()))))
+
+    def _count_items(self, on_offer: int) -> None:
+        # The metric is of all tenants together.
+        self.metrics.catalog_items.inc(on_offer - self._on_offer)
+        self._on_offer = on_offer
 
     async def _start(self) -> LiveCatalogue:
         """Returns a catalogue of the checkpoint's items alone, under their numbers."""

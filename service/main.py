@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,27 +21,34 @@ from starlette.types import ASGIApp
 from metarl_rec import __version__
 from metarl_rec.checkpoint import load_checkpoint
 from metarl_rec.errors import MetarlError
-from service.auth import Auth, role_needed
+from service.administration import Administration
 from service.catalogue import LiveCatalogue
 from service.embedded_redis import DataDirectoryLock, EmbeddedRedis
 from service.engine import Engine
 from service.errors import ApiError, problem
 from service.metrics import Metrics
 from service.middleware import Boundary
-from service.routes import admin, feedback, items, operations, recommendations, users
+from service.roles import need_of
+from service.routes import feedback, items, keys, operations, recommendations, tenants, users
 from service.routes.body import problems
 from service.schemas import BODIES
 from service.settings import Settings
-from service.store.admin_store import AdminStore
 from service.store.connection import Connection, StoreUnavailable
 from service.store.item_store import ItemStore
 from service.store.user_store import UserStore
-from service.tenants import Tenants
 from service.warmup import warm
 
 __all__ = ["ROUTERS", "create_app"]
 
-ROUTERS = (recommendations.router, feedback.router, users.router, items.router, admin.router, operations.router)
+ROUTERS = (
+    recommendations.router,
+    feedback.router,
+    users.router,
+    items.router,
+    keys.router,
+    tenants.router,
+    operations.router,
+)
 """Every route, in the order of the documentation."""
 
 _log = logging.getLogger("metarl.service")
@@ -49,11 +57,18 @@ _DESCRIPTION = """Recommendations that become personal after two or three reacti
 1. `POST /v1/recommendations` draws a slate from the user's own policy.
 2. `POST /v1/feedback` adapts that policy before it answers.
 3. The next recommendation uses it.
+
+Where the service asks for keys, send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`. A key belongs to one
+tenant and has a role: reader, writer or admin. The first one is METARL_ADMIN_KEY; `POST /v1/api-keys` makes the others.
 """
 
 
-def create_app(settings: Settings) -> ASGIApp:
+def create_app(settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> ASGIApp:
     """Returns the ASGI application; nothing is loaded before its lifespan starts.
+
+    Args:
+        settings: the configuration.
+        clock: seconds, monotonic; for rate limits and for how long an API key is known.
 
     Raises:
         CheckpointError: in the lifespan, where the checkpoint cannot be served.
@@ -65,13 +80,13 @@ def create_app(settings: Settings) -> ASGIApp:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine, release = await _start(settings, metrics)
         app.state.engine = engine
-        app.state.auth = Auth(settings, AdminStore(engine.redis), Tenants(engine))
+        app.state.administration = Administration.started(engine, clock)
         app.state.ready = True
         try:
             yield
         finally:
             app.state.ready = False
-            await app.state.auth.tenants.close()
+            await app.state.administration.close()
             await engine.redis.close()
             await release()
 
@@ -197,10 +212,11 @@ def _add_keys(document: dict[str, Any]) -> None:
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     document.setdefault("components", {})["securitySchemes"] = schemes
-    refusals = problems(401, 403, 429)
+    refusals = {str(status): answer for status, answer in problems(401, 403, 429).items()}
     for path, calls in document["paths"].items():
         for method, operation in calls.items():
-            if role_needed(method.upper(), path) is not None:
-                operation["security"] = [{name: []} for name in schemes]
-                if path.startswith("/v1"):
-                    operation["responses"] |= {str(status): answer for status, answer in refusals.items()}
+            need = need_of(method.upper(), path)
+            operation["security"] = [{name: []} for name in schemes] if need is not None else []
+            if need is not None:
+                operation["responses"] |= refusals
+                operation["description"] = f"{operation['description']}\n\nNeeds {need}, where keys are asked for."

@@ -12,7 +12,18 @@ __all__ = ["Metrics"]
 _LATENCY = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 # Honest users reach 0.3 to 9 nats; the trust region ends a little above.
 _NATS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-_REDIS_OPS = ("read", "commit", "erase", "put_impression", "register", "put_items", "item_changes", "config", "admin")
+_REDIS_OPS = (
+    "read",
+    "commit",
+    "erase",
+    "put_impression",
+    "register",
+    "put_items",
+    "item_changes",
+    "config",
+    "key",
+    "admin",
+)
 _REWARDS = tuple(i / 10 for i in range(11))
 REJECTIONS = (
     "conflict",

@@ -11,8 +11,7 @@ import time
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from fastapi import FastAPI
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ApiError, problem
 from service.metrics import Metrics
@@ -24,7 +23,6 @@ _log = logging.getLogger("metarl.http")
 BATCH_ROUTES = ("/v1/feedback", "/v1/recommendations", "/v1/recommendations/batch")
 BULK_ROUTE = "/v1/items/bulk"
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_REFUSALS = ("unauthorized", "forbidden", "rate_limited")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
@@ -32,12 +30,12 @@ class Boundary:
     """Wraps the application; no request reaches it beyond the limits, and none leaves without an answer.
 
     Args:
-        app: the application; its state holds `auth` from its lifespan on.
+        app: the application.
         settings: limits.
         metrics: where requests are counted, by route template only.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app = app
         self._settings = settings
         self._metrics = metrics
@@ -58,7 +56,10 @@ class Boundary:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
-                message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id.encode())]}
+                # Beside the request's id what was found out on the way, whatever the answer is: the rate limit.
+                told = {**scope["state"].get("headers", {}), "x-request-id": request_id}
+                extra = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+                message = {**message, "headers": [*message["headers"], *extra]}
             await send(message)
 
         self._in_flight += 1
@@ -68,12 +69,7 @@ class Boundary:
             if refusal is not None:
                 await refusal(scope, receive, tell)
                 return
-            caller = await self._app.state.auth.admit(scope["method"], scope["path"], headers)
-            scope["state"]["tenant"] = caller.tenant
             await self._app(scope, self._limited(scope, receive), tell)
-        except ApiError as error:
-            self._metrics.rejected.labels(error.code if error.code in _REFUSALS else "auth").inc()
-            await problem(error.status, error.code, error.detail, request_id, error.headers)(scope, receive, tell)
         except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets an answer
             _log.exception("unhandled error", extra={"request_id": request_id})
             if not begun:

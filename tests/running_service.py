@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
+from service.administration import Administration
 from service.engine import Engine
 from service.main import create_app
 from service.settings import load_settings
@@ -26,12 +28,14 @@ class Running:
     Attributes:
         client: speaks HTTP to it.
         app: the ASGI application.
-        engine: its working parts.
+        engine: the working parts of its own tenant.
+        administration: keys and tenants.
     """
 
     client: httpx.AsyncClient
     app: Any
     engine: Engine
+    administration: Administration
 
     async def recommend(self, user_id: str, **fields: Any) -> dict[str, Any]:
         """Returns the body of a recommendation that must succeed."""
@@ -65,13 +69,15 @@ class Running:
 
 
 @asynccontextmanager
-async def running(checkpoint_dir: Path, data_dir: Path, **settings: Any) -> AsyncIterator[Running]:
+async def running(
+    checkpoint_dir: Path, data_dir: Path, *, clock: Callable[[], float] = time.monotonic, **settings: Any
+) -> AsyncIterator[Running]:
     """Starts the application and stops it at the end.
 
     The time-out towards Redis is long: these tests are about answers, not about a machine that has other things to do.
     """
     given = {"redis_timeout_s": 5.0, "redis_connect_timeout_s": 5.0, "seed": 0, **settings}
-    app: Any = create_app(load_settings(checkpoint_dir=checkpoint_dir, data_dir=data_dir, **given))
+    app: Any = create_app(load_settings(checkpoint_dir=checkpoint_dir, data_dir=data_dir, **given), clock=clock)
     inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     task = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, inbox.get, outbox.put))
@@ -86,7 +92,7 @@ async def running(checkpoint_dir: Path, data_dir: Path, **settings: Any) -> Asyn
     try:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://service", timeout=60) as client:
-            yield Running(client, app, app._app.state.engine)
+            yield Running(client, app, app._app.state.engine, app._app.state.administration)
     finally:
         await inbox.put({"type": "lifespan.shutdown"})
         await task

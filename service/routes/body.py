@@ -10,7 +10,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from service.engine import Engine
 from service.errors import ApiError, invalid_body
 from service.schemas import Problem, check_id
-from service.tenants import Tenants
 
 __all__ = ["engine_of", "parse", "path_id", "problems", "takes"]
 
@@ -19,11 +18,7 @@ T = TypeVar("T")
 
 def engine_of(request: Request) -> Engine:
     """Returns the engine of the caller's tenant."""
-    tenants: Tenants = request.app.state.auth.tenants
-    engine = tenants.get(request.state.tenant)
-    if engine is None:
-        # Deleted while this request was on its way.
-        raise ApiError(401, "unauthorized", "the tenant of this key was deleted")
+    engine: Engine = request.state.engine
     return engine
 
 

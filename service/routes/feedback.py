@@ -11,11 +11,12 @@ from starlette.responses import Response
 from service.errors import ApiError
 from service.feedback import REJECTION_STATUS, apply_events
 from service.routes.body import engine_of, parse, problems, takes
+from service.routes.guard import GuardedRoute
 from service.schemas import Event, EventBatch, FeedbackResponse
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["feedback"])
+router = APIRouter(tags=["feedback"], route_class=GuardedRoute)
 _ONE = TypeAdapter(Event)
 _MANY = TypeAdapter(EventBatch)
 

@@ -12,11 +12,12 @@ from starlette.responses import Response
 from service.bulk import bulk_load
 from service.items import delete_item, describe_item, level, list_items, patch_item, put_item, similar_items
 from service.routes.body import engine_of, parse, path_id, problems, takes
+from service.routes.guard import GuardedRoute
 from service.schemas import BulkResponse, ItemBody, ItemPage, ItemPatch, ItemResponse, SimilarResponse
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["items"])
+router = APIRouter(tags=["items"], route_class=GuardedRoute)
 _BODY = TypeAdapter(ItemBody)
 _PATCH = TypeAdapter(ItemPatch)
 Expression = Annotated[str | None, Query(min_length=1, max_length=2000, description="Filter over attributes.")]

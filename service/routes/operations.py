@@ -11,11 +11,12 @@ from starlette.responses import Response
 
 from metarl_rec import __version__
 from service.routes.body import engine_of
+from service.routes.guard import GuardedRoute
 from service.schemas import Readiness, Version
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=GuardedRoute)
 
 
 _TEXT: dict[int | str, dict[str, Any]] = {

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from service.recommender import activate, recommend, recommend_batch
 from service.routes.body import engine_of, parse, path_id, problems, takes
+from service.routes.guard import GuardedRoute
 from service.schemas import (
     ActivationBody,
     BatchResponse,
@@ -20,7 +21,7 @@ from service.schemas import (
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["recommendations"])
+router = APIRouter(tags=["recommendations"], route_class=GuardedRoute)
 _REQUEST = TypeAdapter(RecommendationRequest)
 _BATCH = TypeAdapter(RecommendationBatch)
 _ACTIVATION = TypeAdapter(ActivationBody)

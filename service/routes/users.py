@@ -12,6 +12,7 @@ from starlette.responses import Response
 from service.explaining import explain_user
 from service.history import warm_up
 from service.routes.body import engine_of, parse, path_id, problems, takes
+from service.routes.guard import GuardedRoute
 from service.schemas import (
     ExplainResponse,
     FeedbackResponse,
@@ -27,7 +28,7 @@ from service.users import delete_user, describe_user, merge_users, patch_user, p
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["users"])
+router = APIRouter(tags=["users"], route_class=GuardedRoute)
 _BODY, _PATCH = TypeAdapter(UserBody), TypeAdapter(UserPatch)
 _HISTORY, _RESET, _MERGE = TypeAdapter(WarmUpBody), TypeAdapter(ResetBody), TypeAdapter(MergeBody)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from service.schemas.base import Closed, Name
 
@@ -14,20 +14,40 @@ __all__ = ["KeyBody", "KeyCreated", "KeyPage", "KeyResponse", "TenantBody", "Ten
 TenantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
+def _coming(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("needs a time zone, for example 2027-01-01T00:00:00Z")
+    if value <= datetime.now(value.tzinfo):
+        raise ValueError("must lie in the future")
+    return value
+
+
 class KeyBody(Closed):
     """A key that is wanted."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "web shop", "role": "writer"}]})
 
-    name: Name
+    name: Name = Field(description="What people call it.")
     role: Literal["reader", "writer", "admin"] = Field(
-        description="reader: recommendations and reading; writer: feedback, users and items, too; admin: everything."
+        description="reader: recommendations and reading; writer: feedback, users and items, too; admin: keys as well."
     )
-    tenant: TenantName | None = Field(default=None, description="Whose users and items; the service's own when absent.")
-    rate_per_s: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
-        default=None, description="Calls a second on each replica; the service's default when absent."
+    tenant: TenantName | None = Field(default=None, description="Whose users and items; the caller's own when absent.")
+    rate_per_s: Annotated[float, Field(ge=0.001, le=1e6)] | None = Field(
+        default=None,
+        description="Calls a second on each replica; only the service's own tenant sets it. Absent: METARL_RATE_PER_S.",
     )
-    expires_at: Annotated[datetime, Field(strict=False)] | None = Field(default=None, description="RFC 3339.")
+    burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Calls at once, with rate_per_s; absent: METARL_RATE_BURST_S seconds of the rate."
+    )
+    expires_at: Annotated[datetime, Field(strict=False), AfterValidator(_coming)] | None = Field(
+        default=None, description="RFC 3339; refused from then on. Absent: never."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> KeyBody:
+        if self.burst is not None and self.rate_per_s is None:
+            raise ValueError("burst needs rate_per_s")
+        return self
 
 
 class KeyResponse(BaseModel):
@@ -40,6 +60,7 @@ class KeyResponse(BaseModel):
     created_at: datetime
     expires_at: datetime | None = None
     rate_per_s: float | None = None
+    burst: int | None = None
 
 
 class KeyCreated(KeyResponse):
@@ -49,9 +70,10 @@ class KeyCreated(KeyResponse):
 
 
 class KeyPage(BaseModel):
-    """All keys, oldest first."""
+    """A tenant's keys, oldest first."""
 
     keys: list[KeyResponse]
+    cursor: str | None = Field(default=None, description="For the next page; absent on the last.")
 
 
 class TenantBody(Closed):
@@ -60,18 +82,21 @@ class TenantBody(Closed):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "shop-2", "checkpoint_items": False}]})
 
     name: TenantName
-    checkpoint_items: bool = Field(default=True, description="False begins with an empty catalogue.")
+    checkpoint_items: bool = Field(
+        default=True, description="False begins with no items; the tenant's own are scored from their attributes."
+    )
 
 
 class TenantResponse(BaseModel):
     """A tenant."""
 
     name: str
-    checkpoint_items: bool
-    created_at: datetime
+    status: Literal["active", "deleting"] = Field(description="deleting: its keys are refused, its data is going.")
+    checkpoint_items: bool | None = None
+    created_at: datetime | None = Field(default=None, description="Absent for the service's own and for deleted ones.")
 
 
 class TenantPage(BaseModel):
-    """All tenants by name, the service's own left out."""
+    """All tenants: the service's own, the others by name, and those that are being deleted."""
 
     tenants: list[TenantResponse]

@@ -9,8 +9,14 @@ metarl:{TENANT}:item-ids           hash: item id -> item number
 metarl:{TENANT}:item-next          counter of item numbers
 metarl:{TENANT}:item-changes       counter of changes
 metarl:{TENANT}:item-log           sorted set: item number by its last change
-metarl:api-keys                    hash: key id -> key record
-metarl:tenants                     hash: name -> tenant record
+
+TENANT is the name of the service's own tenant; of any other it is a name with a dot and 8 hex digits, drawn when it was
+made: whatever a deleted tenant leaves for a moment, no later one of that name can read.
+
+metarl:{_}:api-keys                hash: key id -> key record
+metarl:{_}:keys-of:TENANT          sorted set: key ids, oldest first
+metarl:{_}:tenants                 hash: name -> tenant record
+metarl:{_}:erasures                hash: TENANT that was deleted -> when the last of it is gone, seconds since 1970
 """
 
 from __future__ import annotations
@@ -22,24 +28,38 @@ from dataclasses import dataclass
 __all__ = [
     "API_KEYS",
     "BUCKETS",
+    "ERASURES",
     "TENANTS",
     "ItemKeys",
     "UserKeys",
     "digest",
+    "keys_of",
+    "new_namespace",
     "new_recommendation_id",
+    "pattern_of",
     "slate_of",
-    "tenant_patterns",
     "user_of_recommendation",
 ]
 
 BUCKETS = 1024
-API_KEYS = "metarl:api-keys"
-TENANTS = "metarl:tenants"
+API_KEYS = "metarl:{_}:api-keys"
+TENANTS = "metarl:{_}:tenants"
+ERASURES = "metarl:{_}:erasures"
 
 
-def tenant_patterns(tenant: str) -> tuple[str, str]:
-    """Returns SCAN patterns of all keys of one tenant's users and items."""
-    return f"metarl:{{{tenant}:*", f"metarl:{{{tenant}}}:*"
+def keys_of(namespace: str) -> str:
+    """Returns the key of the ids of a tenant's API keys."""
+    return f"metarl:{{_}}:keys-of:{namespace}"
+
+
+def new_namespace(name: str) -> str:
+    """Returns what stands for a new tenant in its keys; no tenant before had it."""
+    return f"{name}.{secrets.token_hex(4)}"
+
+
+def pattern_of(namespace: str) -> str:
+    """Returns the SCAN pattern of all keys of one tenant's users and items."""
+    return f"metarl:{{{namespace}[:}}]*"
 
 
 def digest(value: str) -> bytes:

@@ -1,7 +1,8 @@
-"""Keys, roles, rates and tenants, over HTTP and a real Redis: what a key may, and that nobody sees another's."""
+"""Keys, roles and rates over HTTP and a real Redis: what a key may, what is kept of it, and when it ends."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from fastapi.routing import APIRoute
 
 from metarl_rec.errors import ConfigError
-from service.auth import role_needed
+from service.auth import new_key
 from service.main import ROUTERS
-from service.rate_limit import RateLimiter
+from service.roles import NEEDS, ROLES
 from service.settings import load_settings
+from service.store.key_store import KeyRecord
+from tests.fault.test_redis_away import frozen
 from tests.running_service import Running, running
 
 pytestmark = pytest.mark.anyio
@@ -26,177 +29,357 @@ ROUTES = [
     for router in ROUTERS
     for route in router.routes
     if isinstance(route, APIRoute)
-    for method in sorted(route.methods)
+    for method in sorted(route.methods or ())
 ]
+OPEN = {("GET", "/livez"), ("GET", "/readyz")}
+OPERATOR = {("GET", "/metrics"), ("POST", "/v1/tenants"), ("GET", "/v1/tenants"), ("DELETE", "/v1/tenants/{name}")}
+ADMINS = {("POST", "/v1/api-keys"), ("GET", "/v1/api-keys"), ("DELETE", "/v1/api-keys/{key_id}")}
+
+
+class Clock:
+    """A clock that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
-async def guarded(checkpoint_dir: Path, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Running]:
-    async with running(checkpoint_dir, tmp_path / "service", auth="required", admin_key=ADMIN) as app:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def guarded(checkpoint_dir: Path, tmp_path: Path, clock: Clock, anyio_backend: str) -> AsyncIterator[Running]:
+    """The application as it is on a public address, with a clock that stands still."""
+    async with running(checkpoint_dir, tmp_path / "service", auth="required", admin_key=ADMIN, clock=clock) as app:
         yield app
+
+
+@pytest.fixture(scope="module")
+async def shared(
+    checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[tuple[Running, dict[str, str]]]:
+    """One guarded application with a key of every role in its own tenant, and of an admin in another."""
+    directory = tmp_path_factory.mktemp("auth") / "service"
+    async with running(checkpoint_dir, directory, auth="required", admin_key=ADMIN) as app:
+        keys = {role: (await made(app, role))["key"] for role in ROLES}
+        assert (await app.client.post("/v1/tenants", json={"name": "shop"}, headers=bearer(ADMIN))).status_code == 201
+        keys["other admin"] = (await made(app, "admin", tenant="shop"))["key"]
+        yield app, keys
 
 
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-async def made(app: Running, role: str, **fields: Any) -> dict[str, Any]:
+async def made(app: Running, role: str, by: str = ADMIN, **fields: Any) -> dict[str, Any]:
+    """Returns a new key."""
     body = {"name": f"the {role}", "role": role, **fields}
-    response = await app.client.post("/v1/api-keys", json=body, headers=bearer(ADMIN))
+    response = await app.client.post("/v1/api-keys", json=body, headers=bearer(by))
     assert response.status_code == 201, response.text
     found: dict[str, Any] = response.json()
     return found
 
 
-def test_every_route_needs_the_role_that_is_written_here() -> None:
-    needed = {(method, path): role_needed(method, re.sub(r"{[^}]*}", "x", path)) for method, path in ROUTES}
-    admin = {key for key, role in needed.items() if role == "admin"}
-    reader = {key for key, role in needed.items() if role == "reader"}
-    assert admin == {key for key in needed if key[1].startswith(("/v1/api-keys", "/v1/tenants"))}
-    assert reader == {
-        *(key for key in needed if key[0] == "GET" and key not in admin and key[1] not in ("/livez", "/readyz")),
-        *(key for key in needed if key[1].startswith("/v1/recommendations")),
+async def status(app: Running, key: str) -> int:
+    """Returns what a call with a key is answered with."""
+    return (await app.client.get("/v1/items/item1", headers=bearer(key))).status_code
+
+
+def test_every_route_of_the_service_has_a_role_and_no_other() -> None:
+    assert sorted(NEEDS) == sorted(ROUTES)
+    assert {key for key, need in NEEDS.items() if need is None} == OPEN
+    assert {key for key, need in NEEDS.items() if need is not None and need.operator} == OPERATOR
+    assert {key for key, need in NEEDS.items() if need is not None and need.role == "admin"} == ADMINS | OPERATOR - {
+        ("GET", "/metrics")
     }
-    assert {key for key, role in needed.items() if role is None} == {("GET", "/livez"), ("GET", "/readyz")}
-    writer = {key for key, role in needed.items() if role == "writer"}
-    assert {key[0] for key in writer} == {"POST", "PUT", "PATCH", "DELETE"}
-    assert len(admin | reader | writer) + 2 == len(ROUTES)
+    writers = {key for key, need in NEEDS.items() if need is not None and need.role == "writer"}
+    assert writers == {
+        key
+        for key in ROUTES
+        if key[0] != "GET" and not key[1].startswith(("/v1/recommendations", "/v1/api-keys", "/v1/tenants"))
+    }
+
+
+async def test_route_without_a_role_cannot_be_made() -> None:
+    from service.routes.guard import GuardedRoute
+
+    async def answer() -> None: ...
+
+    with pytest.raises(LookupError, match=r"GET /v1/nobody-thought-of-this has no role: say in service/roles.py"):
+        GuardedRoute("/v1/nobody-thought-of-this", answer, methods=["GET"])
+
+
+async def test_every_route_that_the_application_has_is_guarded_or_the_documentation(
+    shared: tuple[Running, dict[str, str]],
+) -> None:
+    app, _ = shared
+    document = (await app.client.get("/openapi.json")).json()
+    assert {(method.upper(), path) for path, calls in document["paths"].items() for method in calls} == set(NEEDS)
+    bare = [route.path for route in app.app._app.routes if hasattr(route, "path") and (route.path != "")]
+    assert set(bare) - {path for _, path in NEEDS} <= {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_every_route_refuses_who_has_no_key_or_too_little_role(guarded: Running, method: str, path: str) -> None:
-    url = re.sub(r"{[^}]*}", "x", path)
-    needed = role_needed(method, url)
-    if needed is None:
-        assert (await guarded.client.request(method, url)).status_code == 200
+async def test_every_route_refuses_who_has_no_key_or_too_little_role(
+    shared: tuple[Running, dict[str, str]], method: str, path: str
+) -> None:
+    app, keys = shared
+    url, need = re.sub(r"{[^}]*}", "x", path), NEEDS[method, path]
+    if need is None:
+        assert (await app.client.request(method, url)).status_code == 200
         return
-    for headers in ({}, bearer("nonsense"), bearer("mrk_0123456789abcdef_x"), {"X-API-Key": ADMIN[:-1]}):
-        response = await guarded.client.request(method, url, headers=headers)
-        assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
-        assert response.headers["www-authenticate"] == "Bearer"
-    for role in ("reader", "writer", "admin"):
-        key = (await made(guarded, role))["key"]
-        status = (await guarded.client.request(method, url, headers=bearer(key))).status_code
-        enough = ("reader", "writer", "admin").index(role) >= ("reader", "writer", "admin").index(needed)
-        assert (status == 403) != enough, (role, status)
-        assert status not in (401, 500)
+    foreign = new_key()[0]
+    half = keys["admin"][:-1] + ("A" if keys["admin"][-1] != "A" else "B")
+    bodies = set()
+    for headers in (
+        {},
+        bearer("nonsense"),
+        bearer(foreign),
+        bearer(half),
+        bearer(keys["admin"] + "x"),
+        {"X-API-Key": ADMIN[:-1]},
+        {"X-API-Key": "ä" * 10_000},
+        {"Authorization": f"Basic {keys['admin']}"},
+        {"Authorization": "Bearer "},
+    ):
+        response = await app.client.request(method, url, headers={n: v.encode() for n, v in headers.items()})
+        body = response.json()
+        assert (response.status_code, body.pop("request_id")) == (401, response.headers["x-request-id"])
+        assert response.headers["www-authenticate"] == 'Bearer realm="metarl-rec"'
+        bodies.add(tuple(sorted(body.items())))
+    assert len(bodies) == 1
+    for name, key in keys.items():
+        role = name.removeprefix("other ")
+        enough = ROLES.index(role) >= ROLES.index(need.role) and not (need.operator and name != role)
+        response = await app.client.request(method, url, headers={"X-API-Key": key})
+        assert (response.status_code == 403) != enough, (name, response.status_code)
+        assert response.status_code not in (401, 500)
+
+
+async def test_public_metrics_need_no_key_and_say_nothing_of_others(checkpoint_dir: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"auth": "required", "admin_key": ADMIN, "metrics_public": True}
+    async with running(checkpoint_dir, tmp_path / "service", **given) as app:
+        assert (await app.client.get("/metrics")).status_code == 200
+        assert (await app.client.get("/version")).status_code == 401
 
 
 async def test_keys_are_told_once_and_kept_as_hashes(guarded: Running, caplog: pytest.LogCaptureFixture) -> None:
-    created = await made(guarded, "writer", rate_per_s=5)
-    listed = (await guarded.client.get("/v1/api-keys", headers=bearer(ADMIN))).json()["keys"]
-    assert listed == [{name: value for name, value in created.items() if name != "key"}]
-    secret = created["key"].split("_", 2)[2].encode()
-    redis = guarded.engine.redis.client
+    caplog.set_level(logging.DEBUG)
+    created = await made(guarded, "writer", rate_per_s=5, burst=7)
+    listed = (await guarded.client.get("/v1/api-keys", headers=bearer(ADMIN))).json()
+    assert listed == {"keys": [{name: value for name, value in created.items() if name != "key"}]}
+    assert await status(guarded, created["key"]) == 200
+    secret = created["key"].removeprefix(f"mrk_{created['key_id']}_")
+    assert len(secret) == 43
+    held = await everything_in_redis(guarded)
+    assert created["key_id"].encode() in held
+    digest = (await guarded.administration.keys.key(created["key_id"])).secret_hash  # type: ignore[union-attr]
+    assert digest.encode() in held
+    for told in (secret, created["key"], ADMIN):
+        assert told.encode() not in held
+    text = "\n".join(str(vars(record)) for record in caplog.records)
+    assert created["key_id"] in text
+    for told in (secret, ADMIN, digest):
+        assert told not in text
+
+
+async def everything_in_redis(app: Running) -> bytes:
+    """Returns all keys and values of the store, of whatever type."""
+    redis: Any = app.engine.redis.client
+    found: list[bytes] = []
     for name in await redis.keys("*"):
         kind = await redis.type(name)
-        held = b"".join((await redis.hgetall(name)).values()) if kind == b"hash" else b""
-        assert secret not in held
-        assert ADMIN.encode() not in held
-    assert created["key"] not in caplog.text
-    assert ADMIN not in caplog.text
+        if kind == b"hash":
+            found += [part for pair in (await redis.hgetall(name)).items() for part in pair]
+        elif kind == b"zset":
+            found += await redis.zrange(name, 0, -1)
+        else:
+            assert kind == b"string"
+            found.append(await redis.get(name))
+        found.append(name)
+    return b"\n".join(found)
 
 
-async def test_revoked_and_expired_keys_are_refused(guarded: Running) -> None:
-    created = await made(guarded, "reader")
-    assert (await guarded.client.get("/v1/items", headers=bearer(created["key"]))).status_code == 200
-    url = f"/v1/api-keys/{created['key_id']}"
-    assert (await guarded.client.delete(url, headers=bearer(ADMIN))).status_code == 204
-    assert (await guarded.client.get("/v1/items", headers=bearer(created["key"]))).status_code == 401
-    old = await made(guarded, "reader", expires_at="2020-01-01T00:00:00Z")
-    assert (await guarded.client.get("/v1/items", headers=bearer(old["key"]))).status_code == 401
-
-
-async def test_known_keys_work_without_redis_and_unknown_ones_cannot_be_checked(
-    guarded: Running, monkeypatch: pytest.MonkeyPatch
+async def test_key_is_revoked_at_once_here_and_within_the_cache_time_elsewhere(
+    guarded: Running, checkpoint_dir: Path, tmp_path: Path
 ) -> None:
-    known, unseen = await made(guarded, "reader"), await made(guarded, "reader")
-    assert (await guarded.client.get("/v1/items", headers=bearer(known["key"]))).status_code == 200
-    auth = guarded.app._app.state.auth
-    later = auth._clock() + 60
-    monkeypatch.setattr(auth, "_clock", lambda: later)
-    for _ in range(guarded.engine.settings.breaker_failures):
-        # An open breaker is what calls meet while Redis is away.
-        guarded.engine.redis._breaker.failed()
-    body = {"user_id": "ada"}
-    response = await guarded.client.post("/v1/recommendations", json=body, headers=bearer(known["key"]))
-    assert (response.status_code, response.json()["degraded"]) == (200, "redis")
-    response = await guarded.client.post("/v1/recommendations", json=body, headers=bearer(unseen["key"]))
-    assert (response.status_code, response.json()["code"]) == (503, "store_unavailable")
-    assert (await guarded.client.get("/livez")).status_code == 200
+    url, clock = f"unix://{tmp_path}/service/redis/redis.sock", Clock()
+    given: dict[str, Any] = {"redis_url": url, "auth": "required", "admin_key": ADMIN, "clock": clock}
+    async with running(checkpoint_dir, tmp_path / "second", **given) as second:
+        created = await made(guarded, "reader")
+        assert [await status(app, created["key"]) for app in (guarded, second)] == [200, 200]
+        revoke = f"/v1/api-keys/{created['key_id']}"
+        assert (await guarded.client.delete(revoke, headers=bearer(ADMIN))).status_code == 204
+        assert [await status(app, created["key"]) for app in (guarded, second)] == [401, 200]
+        clock.now += guarded.engine.settings.key_cache_s - 0.001
+        assert await status(second, created["key"]) == 200
+        clock.now += 0.001
+        assert await status(second, created["key"]) == 401
+        again = await guarded.client.delete(revoke, headers=bearer(ADMIN))
+        assert (again.status_code, again.json()["code"]) == (404, "unknown_key")
+    assert created["key_id"].encode() not in await everything_in_redis(guarded)
 
 
-async def test_calls_beyond_a_keys_rate_are_refused_until_tokens_are_back(guarded: Running) -> None:
-    auth = guarded.app._app.state.auth
-    now = [100.0]
-    auth._limiter = RateLimiter(lambda: now[0])
-    key = bearer((await made(guarded, "reader", rate_per_s=2))["key"])
-    codes = [(await guarded.client.get("/v1/items?limit=1", headers=key)).status_code for _ in range(6)]
-    assert codes == [200] * 4 + [429] * 2
-    refused = await guarded.client.get("/v1/items?limit=1", headers=key)
-    assert (refused.headers["retry-after"], refused.json()["code"]) == ("1", "rate_limited")
-    now[0] += 0.6
-    codes = [(await guarded.client.get("/v1/items?limit=1", headers=key)).status_code for _ in range(2)]
-    assert codes == [200, 429]
+async def test_expired_key_is_refused_and_a_time_that_is_over_cannot_be_given(guarded: Running) -> None:
+    key, key_id, secret_hash = new_key()
+    record = KeyRecord(
+        key_id=key_id, secret_hash=secret_hash, role="reader", tenant="default", namespace="default", name="old",
+        created_at=1, expires_at=2,
+    )  # fmt: skip
+    await guarded.administration.keys.add(record, "default")
+    assert await status(guarded, key) == 401
+    coming = await made(guarded, "reader", expires_at="2999-01-01T00:00:00Z")
+    assert coming["expires_at"] == "2999-01-01T00:00:00+00:00"
+    assert await status(guarded, coming["key"]) == 200
+    for bad in ("2020-01-01T00:00:00Z", "2999-01-01T00:00:00", "soon"):
+        body = {"name": "x", "role": "reader", "expires_at": bad}
+        response = await guarded.client.post("/v1/api-keys", json=body, headers=bearer(ADMIN))
+        assert (response.status_code, response.json()["detail"].split(":")[0]) == (422, "expires_at")
+
+
+async def test_keys_are_listed_page_by_page_each_once(guarded: Running) -> None:
+    ids = [(await made(guarded, "reader"))["key_id"] for _ in range(5)]
+    found: list[str] = []
+    parameters: dict[str, Any] = {"limit": 2}
+    for _ in range(3):
+        page = (await guarded.client.get("/v1/api-keys", params=parameters, headers=bearer(ADMIN))).json()
+        found += [key["key_id"] for key in page["keys"]]
+        parameters["cursor"] = page.get("cursor")
+    assert parameters["cursor"] is None
+    assert sorted(found) == sorted(ids)
+    refused = await guarded.client.get("/v1/api-keys?cursor=x", headers=bearer(ADMIN))
+    assert (refused.status_code, refused.json()["detail"][:7]) == (422, "cursor:")
+
+
+async def test_known_keys_work_while_redis_is_frozen_and_unknown_ones_cannot_be_checked(
+    checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    clock = Clock()
+    given: dict[str, Any] = {
+        "auth": "required", "admin_key": ADMIN, "clock": clock, "redis_timeout_s": 0.1, "breaker_failures": 1,
+        "breaker_open_s": 60.0, "key_stale_s": 100.0,
+    }  # fmt: skip
+    async with running(checkpoint_dir, tmp_path / "service", **given) as app:
+        known, unseen = (await made(app, "reader"))["key"], (await made(app, "reader"))["key"]
+        assert await status(app, known) == 200
+        body, url = {"user_id": "ada"}, "/v1/recommendations"
+        pid = int((tmp_path / "service" / "redis" / "redis.pid").read_text())
+        with frozen(pid):
+            clock.now += 60
+            for _ in range(2):
+                answer = await app.client.post(url, json=body, headers=bearer(known))
+                assert (answer.status_code, answer.json()["degraded"]) == (200, "redis")
+            for key, code in ((unseen, 503), (ADMIN, 200), ("nonsense", 401)):
+                assert (await app.client.post(url, json=body, headers=bearer(key))).status_code == code
+            clock.now += 41
+            refused = await app.client.post(url, json=body, headers=bearer(known))
+            assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
+            assert (await app.client.get("/livez")).status_code == 200
+
+
+async def test_known_key_is_looked_up_once_however_often_it_is_used(guarded: Running) -> None:
+    key = (await made(guarded, "reader"))["key"]
+    for _ in range(5):
+        assert await status(guarded, key) == 200
+    count = "metarl_redis_command_duration_seconds_count"
+    assert guarded.metric(count, op="key") == 1
+    foreign = new_key()[0]
+    for _ in range(5):
+        assert await status(guarded, foreign) == 401
+    assert guarded.metric(count, op="key") == 2
+    assert guarded.metric("metarl_rejected_total", reason="unauthorized") == 5
+
+
+async def test_calls_beyond_a_keys_rate_are_refused_until_tokens_are_back(guarded: Running, clock: Clock) -> None:
+    key = bearer((await made(guarded, "reader", rate_per_s=2, burst=3))["key"])
+    url = "/v1/items/item1"
+    answers = [await guarded.client.get(url, headers=key) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert [answer.headers["ratelimit"] for answer in answers] == [
+        '"key";r=2;t=1', '"key";r=1;t=1', '"key";r=0;t=2', '"key";r=0;t=2', '"key";r=0;t=2',
+    ]  # fmt: skip
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"key";q=3;w=2'}
+    assert (answers[-1].headers["retry-after"], answers[-1].json()["code"]) == ("1", "rate_limited")
+    clock.now += 0.5
+    missing = await guarded.client.get("/v1/items/nothing", headers=key)
+    assert (missing.status_code, missing.headers["ratelimit"]) == (404, '"key";r=0;t=2')
+    assert (await guarded.client.get(url, headers=key)).status_code == 429
+    clock.now += 60
+    assert [(await guarded.client.get(url, headers=key)).status_code for _ in range(4)] == [200, 200, 200, 429]
     assert guarded.metric("metarl_rejected_total", reason="rate_limited") == 4
+    unlimited = await guarded.client.get(url, headers=bearer((await made(guarded, "reader"))["key"]))
+    assert "ratelimit" not in unlimited.headers
 
 
-async def test_tenants_see_nothing_of_each_other(guarded: Running) -> None:
-    for name, own in (("shop-1", True), ("shop-2", False)):
-        body = {"name": name, "checkpoint_items": own}
-        assert (await guarded.client.post("/v1/tenants", json=body, headers=bearer(ADMIN))).status_code == 201
-    again = await guarded.client.post("/v1/tenants", json={"name": "shop-1"}, headers=bearer(ADMIN))
-    assert again.status_code == 409
-    one, two = [bearer((await made(guarded, "writer", tenant=name))["key"]) for name in ("shop-1", "shop-2")]
-    client = guarded.client
-    slate = (await client.post("/v1/recommendations", json={"user_id": "ada", "k": 3}, headers=one)).json()
-    assert len(slate["items"]) == 3
-    empty = (await client.post("/v1/recommendations", json={"user_id": "ada", "k": 3}, headers=two)).json()
-    assert empty["items"] == []
-    event = {"event_id": "e1", "item_id": slate["items"][0]["item_id"], "type": "like"}
-    event |= {"recommendation_id": slate["recommendation_id"]}
-    stolen = await client.post("/v1/feedback", json=event, headers=two)
-    assert (stolen.status_code, stolen.json()["code"]) == (404, "unknown_impression")
-    assert (await client.post("/v1/feedback", json=event, headers=one)).status_code == 200
-    assert (await client.get("/v1/users/ada", headers=two)).status_code == 404
-    assert (await client.get("/v1/users/ada", headers=bearer(ADMIN))).status_code == 404
-    await client.put("/v1/items/mine", json={"attributes": {"genres": ["drama"]}}, headers=two)
-    assert (await client.get("/v1/items/mine", headers=one)).status_code == 404
-    own = (await client.post("/v1/recommendations", json={"user_id": "ada"}, headers=two)).json()
-    assert [item["item_id"] for item in own["items"]] == ["mine"]
-    like = {"event_id": "e1", "user_id": "ada", "item_id": "mine", "type": "like"}
-    assert (await client.post("/v1/feedback", json=like, headers=two)).json()["users"][0]["status"] == "adapted"
-    theirs = await client.post("/v1/api-keys", json={"name": "x", "role": "reader"}, headers=two)
-    assert theirs.status_code == 403
+async def test_rate_of_the_service_holds_for_keys_without_one_of_their_own(
+    checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"auth": "required", "admin_key": ADMIN, "rate_per_s": 1.0, "clock": Clock()}
+    async with running(checkpoint_dir, tmp_path / "service", **given) as app:
+        one, two = (await made(app, "reader"))["key"], (await made(app, "reader"))["key"]
+        assert [await status(app, one) for _ in range(3)] == [200, 200, 429]
+        assert await status(app, two) == 200
 
 
-async def test_deleted_tenant_leaves_nothing_and_its_keys_are_refused(guarded: Running) -> None:
-    await guarded.client.post("/v1/tenants", json={"name": "shop-1"}, headers=bearer(ADMIN))
-    admin = await made(guarded, "admin", tenant="shop-1")
-    key = bearer(admin["key"])
-    await guarded.client.post("/v1/recommendations", json={"user_id": "ada"}, headers=key)
-    like = {"event_id": "e1", "user_id": "ada", "item_id": "item1", "type": "like"}
-    assert (await guarded.client.post("/v1/feedback", json=like, headers=key)).status_code == 200
-    assert (await guarded.client.get("/v1/tenants", headers=key)).status_code == 403
-    redis = guarded.engine.redis.client
-    assert await redis.keys("metarl:{shop-1*")
-    for _ in range(2):
-        response = await guarded.client.delete("/v1/tenants/shop-1", headers=bearer(ADMIN))
-        assert response.status_code == 204
-    assert await redis.keys("metarl:{shop-1*") == []
-    assert (await guarded.client.get("/v1/items", headers=key)).status_code == 401
-    assert (await guarded.client.get("/v1/tenants", headers=bearer(ADMIN))).json() == {"tenants": []}
-    for name, status in (("default", 422), ("{*}", 422), ("never", 204)):
-        assert (await guarded.client.delete(f"/v1/tenants/{name}", headers=bearer(ADMIN))).status_code == status
-    missing = {"name": "x", "role": "reader", "tenant": "shop-1"}
-    assert (await guarded.client.post("/v1/api-keys", json=missing, headers=bearer(ADMIN))).status_code == 404
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"name": "x"},
+        {"name": "", "role": "reader"},
+        {"name": "x", "role": "root"},
+        {"name": "x", "role": "reader", "tenant": "Shop"},
+        {"name": "x", "role": "reader", "rate_per_s": 0},
+        {"name": "x", "role": "reader", "rate_per_s": 1e400},
+        {"name": "x", "role": "reader", "burst": 5},
+        {"name": "x", "role": "reader", "key": "mine"},
+    ],
+)
+async def test_malformed_key_is_a_422(shared: tuple[Running, dict[str, str]], body: dict[str, Any]) -> None:
+    app, _ = shared
+    content = str(body).replace("'", '"').replace("inf", "1e400")
+    response = await app.client.post("/v1/api-keys", content=content, headers=bearer(ADMIN))
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_without_auth_a_call_needs_no_key_but_one_of_ours_counts(app: Running) -> None:
+    created = await app.client.post("/v1/api-keys", json={"name": "x", "role": "reader"})
+    key = created.json()["key"]
+    assert (await app.client.get("/v1/items", headers=bearer("something of a proxy"))).status_code == 200
+    assert (await app.client.get("/v1/items", headers=bearer(key))).status_code == 200
+    assert (await app.client.delete("/v1/users/ada", headers=bearer(key))).status_code == 403
+    assert (await app.client.get("/v1/items", headers=bearer(new_key()[0]))).status_code == 401
+    assert (await app.client.delete("/v1/users/ada")).status_code == 204
+
+
+async def test_openapi_document_tells_of_keys_on_every_route_that_needs_one(
+    shared: tuple[Running, dict[str, str]],
+) -> None:
+    app, _ = shared
+    document = (await app.client.get("/openapi.json")).json()
+    assert document["components"]["securitySchemes"] == {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for (method, path), need in NEEDS.items():
+        operation = document["paths"][path][method.lower()]
+        assert operation["security"] == ([{"bearer": []}, {"header": []}] if need is not None else [])
+        assert ({"401", "403", "429"} <= set(operation["responses"])) == (need is not None)
 
 
 async def test_on_loopback_no_key_is_needed_and_elsewhere_one_is(checkpoint_dir: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {"checkpoint_dir": checkpoint_dir, "data_dir": tmp_path}
     hosts = {"127.0.0.1": False, "::1": False, "localhost": False, PUBLIC: True, "192.168.1.5": True, "shop": True}
+    hosts |= {"127.9.9.9": False, "::": True, "::ffff:127.0.0.1": True, "": True}
     assert {host: load_settings(host=host, **given).auth_required for host in hosts} == hosts
-    with pytest.raises(ConfigError, match="METARL_AUTH=off"):
-        load_settings(host=PUBLIC, auth="off", **given)
+    for host in (PUBLIC, "::", "", "shop"):
+        with pytest.raises(ConfigError, match="METARL_AUTH=off is for loopback addresses alone"):
+            load_settings(host=host, auth="off", **given)
     with pytest.raises(ConfigError, match="METARL_ADMIN_KEY"):
         load_settings(admin_key="short", **given)
+    assert ADMIN not in repr(load_settings(admin_key=ADMIN, **given))
