@@ -74,6 +74,7 @@ ARMS = (
         ("inner.preconditioner=scalar", f"inner.step_sizes={[1.5] * 5}", "inner.value_weight=[1.609,0,0,0]"),
     ),
     Arm("noise .2", _PARTS, ("inner.value_weight=[1.609,0,0,0]",)),
+    Arm("noise .15", _PARTS, ("inner.value_weight=[1.897,0,0,0]",)),
     Arm("one epoch", _PARTS, ("inner.step_sizes=[1.0]",)),
     Arm("half steps", _PARTS, (f"inner.step_sizes={[0.5] * 5}",)),
     Arm("ten epochs", _PARTS, (f"inner.step_sizes={[1.0] * 10}",)),

@@ -140,7 +140,7 @@ def test_reptile_update_one_inner_step_moves_along_the_sgd_direction() -> None:
 
 
 def test_adapt_one_step_without_policy_terms_reaches_the_hierarchical_bayes_posterior_mean() -> None:
-    base = InnerParams(step_sizes=(1.0,), policy_coef=0.0)
+    base = InnerParams(step_sizes=(1.0,), policy_coef=0.0, value_weight=(float(np.log(1 / 0.15)), 0.0, 0.0, 0.0))
     batch, meta = make_tasks(6), make_meta(base)
     begin = starts(meta, batch.shift)
     found = adapt(begin, batch.support, meta.inner(base)).detach()
