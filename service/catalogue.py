@@ -67,7 +67,10 @@ class LiveCatalogue:
             ]
             self._put(list(numbers), records, [item.attributes for item in checkpoint.items])
             at = np.array(numbers, np.int64)
-            self._rows.encode(at, checkpoint.features, checkpoint.popularity)
+            if np.array_equal(at, np.arange(len(checkpoint.items))):
+                self._rows.share(checkpoint.features, checkpoint.popularity)
+            else:
+                self._rows.encode(at, checkpoint.features, checkpoint.popularity)
             self._rows["trained"][at] = True
 
     @property

@@ -35,6 +35,7 @@ class ItemRows:
             "trained": np.zeros(_RESERVED, np.bool_),
             "used": np.zeros(_RESERVED, np.bool_),
         }
+        self._shared: set[str] = set()
         self._offer: tuple[float, float, NDArray[np.bool_]] | None = None
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -53,7 +54,18 @@ class ItemRows:
                 # Zeros that nobody has written to take no memory yet.
                 self._arrays[name] = np.zeros((max(size, len(old) * 3 // 2), *old.shape[1:]), old.dtype)
                 self._arrays[name][: self.size] = old[: self.size]
+                self._shared.discard(name)
         self.size = max(self.size, size)
+
+    def share(self, features: NDArray[np.float32], popularity: NDArray[np.float32]) -> None:
+        """Begins with rows [n, D] and [n] that others read as well; they are copied before the first write.
+
+        So tenants that serve a checkpoint's items alone have its features together.
+        """
+        self.extend(len(features))
+        self._arrays |= {"features": features, "popularity": popularity}
+        self._shared = {"features", "popularity"}
+        self["lengths"][:] = np.linalg.norm(features, axis=1)
 
     def put(self, at: NDArray[np.int64], records: Sequence[Mapping[str, Any]]) -> None:
         """Sets from when to when items may be shown, by their records, and that they are there.
@@ -75,6 +87,9 @@ class ItemRows:
 
     def encode(self, at: NDArray[np.int64], features: NDArray[np.float32], popularity: NDArray[np.float32]) -> None:
         """Sets features [m, D] and popularity [m] of items."""
+        for name in self._shared:
+            self._arrays[name] = self._arrays[name].copy()
+        self._shared.clear()
         self["features"][at], self["popularity"][at] = features, popularity
         self["lengths"][at] = np.linalg.norm(features, axis=1)
 

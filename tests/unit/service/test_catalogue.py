@@ -107,3 +107,34 @@ def test_record_under_a_number_that_another_item_has_is_refused_and_changes_noth
     with pytest.raises(RenumberedError):
         catalogue.apply(9, [(1, good), (number, bad)])
     assert (catalogue.changes, catalogue.available.sum(), catalogue.item_id(5)) == (0, N_ITEMS, "item5")
+
+
+def test_catalogues_share_the_checkpoints_rows_until_one_has_an_item_of_its_own() -> None:
+    checkpoint = synthetic_checkpoint(seed=3)
+    features, popularity = checkpoint.features.copy(), checkpoint.popularity.copy()
+    one, two, moved = (
+        LiveCatalogue(checkpoint, numbers) for numbers in (range(N_ITEMS), range(N_ITEMS), range(5, N_ITEMS + 5))
+    )
+    assert np.shares_memory(one.features, two.features)
+    assert not np.shares_memory(one.features, moved.features)
+    assert np.array_equal(one.features, moved.features[5:])
+    assert np.array_equal(one.lengths, moved.lengths[5:])
+    own: Any = {"item_id": "own", "attributes": {"genres": ["drama"]}, "available": True}
+    one.apply(1, [(N_ITEMS, item_record(own))])
+    one.apply(2, [record_of(one, 3, {"year": 2001})])
+    assert not np.shares_memory(one.features, two.features)
+    assert np.any(one.features[N_ITEMS])
+    assert np.array_equal(one.features[:N_ITEMS], features)
+    assert len(two.features) == N_ITEMS
+    for catalogue in (two, moved):
+        catalogue.apply(1, [record_of(catalogue, 7, None)])
+    assert np.array_equal(checkpoint.features, features)
+    assert np.array_equal(checkpoint.popularity, popularity)
+    assert np.shares_memory(two.features, checkpoint.features)
+
+
+def record_of(catalogue: LiveCatalogue, number: int, attributes: dict[str, Any] | None) -> tuple[int, bytes]:
+    item_id = catalogue.item_id(number)
+    if attributes is None:
+        return number, item_record({"item_id": item_id, "deleted": True})
+    return number, item_record({"item_id": item_id, "attributes": attributes, "available": True})
