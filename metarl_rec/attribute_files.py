@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -13,19 +13,58 @@ from metarl_rec.atomic import AtomicFile
 from metarl_rec.cells import as_id, as_number
 from metarl_rec.dataset import AttributeValue, id_fault
 from metarl_rec.errors import DataError
+from metarl_rec.import_rows import AttributeRow, Rejection, Role
 from metarl_rec.records import Row, detected_format, read_records
 
-__all__ = ["read_attribute_file"]
+__all__ = ["AttributeRows", "Table", "read_attribute_file"]
 
 Kind = Literal["number", "list", "text"]
 Table = dict[str, dict[str, AttributeValue]]
-Rejected = list[tuple[int, str]]
-
 _SEPARATOR = "|"
 
 
-def read_attribute_file(path: Path | None, role: Literal["user", "item"], id_column: str) -> tuple[Table, Rejected]:
-    """Returns attributes by id, and (line, reason) of what was left out; nothing for no path.
+class AttributeRows:
+    """Attributes of users or items, row by row; `table` gives every column its type once all are in.
+
+    Args:
+        part: whose attributes.
+        splits: whether text with a `|` is a list, and text that is a number a number.
+    """
+
+    def __init__(self, part: Role, *, splits: bool = False) -> None:
+        self.rejected: list[Rejection] = []
+        self._part = part
+        self._splits = splits
+        self._rows: dict[str, dict[str, object]] = {}
+
+    def reject(self, file: Path, line: int, reason: str) -> None:
+        """Notes something that was left out."""
+        self.rejected.append(Rejection(file, line, reason, self._part))
+
+    def take(self, row: AttributeRow, *, updates: bool) -> None:
+        """Takes a row; of an id that is there already it replaces what it names, or, unless it updates, is left out."""
+        fault = "id is neither text nor a whole number" if row.key is None else id_fault(row.key)
+        if fault or row.key is None:
+            self.reject(row.file, row.line, str(fault))
+        elif row.key in self._rows and not updates:
+            self.reject(row.file, row.line, "id occurs twice; the first row counts")
+        else:
+            cells, faults = _cleaned(row.cells)
+            self._rows.setdefault(row.key, {}).update(cells)
+            for reason in faults:
+                self.reject(row.file, row.line, reason)
+
+    def table(self) -> Table:
+        """Returns attributes by id. A column is numbers where every value is one, lists where one is, text else."""
+        kinds = _kinds(self._rows.values(), splits=self._splits)
+        return {
+            key: {name: _converted(value, kinds[name]) for name, value in row.items()}
+            for key, row in self._rows.items()
+        }
+
+
+def read_attribute_file(path: Path | None, role: Role, id_column: str) -> tuple[Table, list[Rejection]]:
+    """Returns attributes by id, and what was left out; nothing for no path.
 
     Atomic files declare their types. Elsewhere a column is numbers where every value is one, lists where a value is a
     list or (in CSV) holds a `|`, and text otherwise. Empty cells are absent; of rows with the same id the first counts.
@@ -40,36 +79,27 @@ def read_attribute_file(path: Path | None, role: Literal["user", "item"], id_col
     """
     if path is None:
         return {}, []
-    rejected: Rejected = []
-    rows: list[tuple[int, str, dict[str, object]]] = []
-    seen: set[str] = set()
     kind = detected_format(path)
+    rows = AttributeRows(role, splits=kind == "csv")
     if kind == "atomic":
         file = AtomicFile.open(path)
         typed = file.records(id_column if id_column in dict(file.fields) else f"{role}_id")
-        found: Iterable[tuple[int, str | None, dict[str, object]]] = ((n, key, dict(row)) for n, key, row in typed)
+        found: Iterable[tuple[int, str | None, Mapping[str, object]]] = ((n, key, dict(row)) for n, key, row in typed)
     else:
-        found = _identified(path, read_records(path, kind), (id_column, f"{role}_id", "id"), rejected)
-    for line, key, row in found:
-        fault = "id is neither text nor a whole number" if key is None else id_fault(key)
-        if fault or key in seen:
-            rejected.append((line, fault or "id occurs twice; the first row counts"))
-        elif key is not None:
-            seen.add(key)
-            rows.append((line, key, _cleaned(line, row, rejected)))
-    kinds = _kinds((row for _, _, row in rows), splits=kind == "csv")
-    table = {key: {name: _converted(value, kinds[name]) for name, value in row.items()} for _, key, row in rows}
-    return table, sorted(rejected)
+        found = _identified(path, read_records(path, kind), (id_column, f"{role}_id", "id"), rows)
+    for line, key, cells in found:
+        rows.take(AttributeRow(path, line, role, key, cells), updates=False)
+    return rows.table(), sorted(rows.rejected)
 
 
 def _identified(
-    path: Path, records: Iterable[tuple[int, Row]], names: tuple[str, ...], rejected: Rejected
-) -> Iterable[tuple[int, str | None, dict[str, object]]]:
+    path: Path, records: Iterable[tuple[int, Row]], names: tuple[str, ...], out: AttributeRows
+) -> Iterable[tuple[int, str | None, Mapping[str, object]]]:
     """Returns line, id and the other cells of every row that could be read."""
     rows: list[tuple[int, dict[str, object]]] = []
     for line, row in records:
         if isinstance(row, str):
-            rejected.append((line, row))
+            out.reject(path, line, row)
         else:
             rows.append((line, row))
     columns = {name for _, row in rows for name in row}
@@ -79,9 +109,10 @@ def _identified(
     return ((line, as_id(row.get(column or "")), {k: v for k, v in row.items() if k != column}) for line, row in rows)
 
 
-def _cleaned(line: int, row: dict[str, object], rejected: Rejected) -> dict[str, object]:
-    """Returns the cells that hold something a data set can hold; reports the others."""
+def _cleaned(row: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+    """Returns the cells that hold something a data set can hold, and what is wrong with the others."""
     out: dict[str, object] = {}
+    faults: list[str] = []
     for name, value in row.items():
         fault = None
         if isinstance(value, str):
@@ -105,10 +136,10 @@ def _cleaned(line: int, row: dict[str, object], rejected: Rejected) -> dict[str,
         if not name or name in ("user_id", "item_id"):
             continue
         if fault:
-            rejected.append((line, f"attribute {name.encode('ascii', 'replace').decode()} {fault}"))
+            faults.append(f"attribute {name.encode('ascii', 'replace').decode()} {fault}")
         elif cell is not None:
             out[name] = cell
-    return out
+    return out, faults
 
 
 def _kinds(rows: Iterable[dict[str, object]], *, splits: bool) -> dict[str, Kind]:

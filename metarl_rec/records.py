@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import importlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from metarl_rec.atomic import AtomicFile
 from metarl_rec.errors import DataError
+from metarl_rec.reading import Meter
 
 __all__ = ["Format", "Row", "detected_format", "read_records"]
 
@@ -41,28 +43,33 @@ def detected_format(path: Path) -> Format:
     """
     if path.is_dir() or (path.parent / (path.name + ".inter")).is_file():
         return "atomic"
-    found = _SUFFIXES.get(path.suffix.lower())
+    found = _SUFFIXES.get(Path(path.name.lower().removesuffix(".gz")).suffix)
     if found is None:
         raise DataError(f"the format of {path} cannot be told from its name; give csv, parquet, jsonl or atomic")
     return found
 
 
-def read_records(path: Path, kind: Format) -> Iterator[tuple[int, Row]]:
+def read_records(path: Path, kind: Format, meter: Meter | None = None) -> Iterator[tuple[int, Row]]:
     """Yields line number and row. The header of a CSV or atomic file is line 1; rows of Parquet count from 1.
+
+    CSV and JSON Lines may be compressed (.gz).
 
     Raises:
         DataError: the file as a whole cannot be read.
     """
+    meter = meter or Meter()
     readers = {"csv": _csv_rows, "jsonl": _json_rows, "parquet": _parquet_rows, "atomic": _atomic_rows}
     try:
-        yield from readers[kind](path)
+        for record in readers[kind](path, meter):
+            meter.tick()
+            yield record
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}); check the path") from error
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def _csv_rows(path: Path, meter: Meter) -> Iterator[tuple[int, Row]]:
     # Bytes that are not UTF-8 come through as lone surrogates, so that only their own row is lost.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+    with meter.open(path) as file, _text(file, newline="") as lines:
         header_line = lines.readline()
         lines.seek(0)
         delimiter = max(_DELIMITERS, key=header_line.count)
@@ -88,8 +95,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
                 yield line, dict(zip(header, values, strict=False))
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:
+def _json_rows(path: Path, meter: Meter) -> Iterator[tuple[int, Row]]:
+    with meter.open(path) as file, _text(file, newline="\n") as lines:
         for line, text in enumerate(lines, start=1):
             if text.isspace():
                 continue
@@ -101,7 +108,11 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
             yield line, value if isinstance(value, dict) else "not a JSON object"
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def _text(file: BinaryIO, *, newline: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+
+
+def _parquet_rows(path: Path, meter: Meter) -> Iterator[tuple[int, Row]]:
     try:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
@@ -117,7 +128,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Row]]:
         raise DataError(f"{path} is not a readable Parquet file ({error}); write it again") from error
 
 
-def _atomic_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def _atomic_rows(path: Path, meter: Meter) -> Iterator[tuple[int, Row]]:
     file = AtomicFile.open(path)
     names = [name for name, _ in file.fields]
     for line, values in file.rows():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,10 @@ from service.commands.options import (
     console,
     friendly_errors,
 )
+from service.commands.talking import file_progress, plain
+
+if TYPE_CHECKING:
+    from metarl_rec.importing import ImportReport
 
 __all__ = ["embed", "evaluate", "import_", "inspect", "train", "tune"]
 
@@ -40,7 +44,8 @@ def import_(
         typer.Argument(help="A file or directory of interactions, or ml-100k for the data set bundled with RecBole."),
     ],
     format_: Annotated[
-        Literal["auto", "csv", "parquet", "jsonl", "atomic"], typer.Option("--format", help="How SOURCE is written.")
+        Literal["auto", "csv", "parquet", "jsonl", "atomic", "gorse", "metarank", "movielens"],
+        typer.Option("--format", help="How SOURCE is written."),
     ] = "auto",
     user_column: Annotated[str, typer.Option(help="Column with the user id.")] = "user_id",
     item_column: Annotated[str, typer.Option(help="Column with the item id.")] = "item_id",
@@ -48,13 +53,33 @@ def import_(
     timestamp_column: Annotated[str, typer.Option(help="Column with the time, if any.")] = "timestamp",
     items: Annotated[Path | None, typer.Option(help="File of item attributes.")] = None,
     users: Annotated[Path | None, typer.Option(help="File of user attributes.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the data set. [default: the source's]")] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="TYPE=RATING",
+            help="What events of a type mean, ahead of the usual rules: share=5 (liked), share=1 (not liked), "
+            "'read>=3=5', stars=value, view=seen (shown, no more), share=ignore, '*=seen'.",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the data set; else the source's.")] = None,
     workdir: Workdir = DEFAULT_WORKDIR,
     debug: Debug = False,
 ) -> None:
-    """Read interactions, report rejected rows with their line numbers, and store the data set."""
+    """Read interactions, report rejected rows with file and line number, and store the data set.
+
+    Tables: csv, parquet, jsonl, atomic (RecBole). Exports of other products, which bring items and users with them:
+    gorse (JSON Lines of users, items and feedback, or the file of `gorse-cli dump`), metarank (JSON events),
+    movielens (ratings.csv and movies.csv, or ratings.dat, movies.dat, users.dat). auto tells them apart.
+
+    A data set holds ratings; 4 and more is a like. Events become ratings by their type: like, star, click, purchase,
+    share, ... are 5; dislike, skip, hide are 1; rating is its value; read, view, impression and Metarank's rankings are
+    1 and give way to any reaction. A type that no rule names is rejected: give --map.
+
+    Example: metarl-rec import gorse-export/ --map share=5 --map view=ignore
+    """
     with friendly_errors(debug):
-        from metarl_rec.importing import import_interactions
+        from metarl_rec.importing import DEFAULT_COLUMNS, import_interactions
         from metarl_rec.pipeline import import_bundled, store_import
 
         workspace = Workspace(workdir)
@@ -62,20 +87,39 @@ def import_(
             dataset = import_bundled(workspace)
         else:
             columns = {"user": user_column, "item": item_column, "rating": rating_column, "timestamp": timestamp_column}
-            dataset, report = import_interactions(
-                Path(source), format=format_, columns=columns, items=items, users=users, name=name
-            )
+            with file_progress(Path(source)) as advance:
+                dataset, report = import_interactions(
+                    Path(source),
+                    format=format_,
+                    columns=None if columns == DEFAULT_COLUMNS else columns,
+                    items=items,
+                    users=users,
+                    name=name,
+                    ratings=map_ or (),
+                    progress=advance,
+                )
             store_import(workspace, dataset, report)
-            for line, reason in report.rejected[:20]:
-                console.print(f"line {line}: {reason}", highlight=False)
-            console.print(
-                f"{report.accepted:,} accepted, {report.superseded:,} superseded, {len(report.rejected):,} rejected"
-                f" (all of them in {workspace.dataset / 'import.json'})"
-            )
+            _say_what_became_of(report, workspace.dataset / "import.json")
         console.print(
             f"{dataset.name}: {len(dataset.user_ids):,} users, {len(dataset.item_ids):,} items, "
             f"{len(dataset.rating):,} ratings -> {workspace.dataset}"
         )
+
+
+def _say_what_became_of(report: ImportReport, path: Path) -> None:
+    for part in (report.rejected, report.rejected_items, report.rejected_users):
+        for each in part[:20]:
+            console.print(plain(each), highlight=False, markup=False, soft_wrap=True)
+    attributes = len(report.rejected_items) + len(report.rejected_users)
+    console.print(
+        f"{report.accepted:,} accepted, {report.superseded:,} superseded, {len(report.rejected):,} rejected"
+        + (f", {attributes:,} attributes left out" if attributes else "")
+        + f" (all of them in {path})"
+    )
+    for type_, count in report.ignored.items():
+        console.print(plain(f"{count:,} events of type {type_} ignored"), highlight=False, markup=False)
+    if report.not_read:
+        console.print(plain(f"not read: {', '.join(report.not_read)}"), highlight=False, markup=False)
 
 
 def embed(

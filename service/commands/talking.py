@@ -92,12 +92,12 @@ def talking(url: str | None, api_key: str | None) -> Iterator[Client]:
 
 
 @contextmanager
-def file_progress(path: Path) -> Iterator[Callable[[int], None]]:
-    """Shows on a terminal's standard error how much of a file is done; yields what is told the bytes so far."""
+def file_progress(path: Path) -> Iterator[Callable[..., None]]:
+    """Shows on a terminal's standard error how much is done; yields what is told the bytes so far, and of how many."""
     columns = (SpinnerColumn(), TextColumn(plain(path.name)), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_errors, transient=True, disable=not _errors.is_terminal) as progress:
-        task = progress.add_task("", total=path.stat().st_size)
-        yield lambda done: progress.update(task, completed=done)
+        task = progress.add_task("", total=path.stat().st_size if path.is_file() else None)
+        yield lambda done, total=None: progress.update(task, completed=done, total=total)
 
 
 def told(client: Client, call: Call[T], as_json: bool, show: Callable[[T], None]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from metarl_rec.errors import DataError
+from metarl_rec.import_rows import Rejection
 from metarl_rec.importing import ImportReport, import_interactions
 from metarl_rec.records import detected_format
 
@@ -17,6 +18,10 @@ from metarl_rec.records import detected_format
 def _write(path: Path, text: str) -> Path:
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     return path
+
+
+def told(rejections: list[Rejection]) -> list[tuple[int, str]]:
+    return [(each.line, each.reason) for each in rejections]
 
 
 def test_import_csv_with_column_map_keeps_file_order(tmp_path: Path) -> None:
@@ -56,7 +61,7 @@ def test_import_csv_bad_rows_are_named_with_line_and_reason(tmp_path: Path) -> N
     ]
     data, report = import_interactions(_write(tmp_path / "x.csv", "\n".join(rows) + "\n"))
     assert data.user_ids == ("1", "17")
-    assert report.rejected == [
+    assert told(report.rejected) == [
         (3, "user: missing id"),
         (4, "item: missing id"),
         (5, "rating is not a finite number"),
@@ -113,7 +118,7 @@ def test_import_jsonl_bad_rows_are_named(tmp_path: Path) -> None:
     ]
     data, report = import_interactions(_write(tmp_path / "x.jsonl", "\n".join(rows) + "\n"))
     assert data.user_ids == ("1", "3")
-    assert report.rejected == [
+    assert told(report.rejected) == [
         (2, "not valid JSON"),
         (3, "not a JSON object"),
         (5, "user: id is neither text nor a whole number"),
@@ -144,7 +149,7 @@ def test_import_parquet_typed_columns_are_read(tmp_path: Path) -> None:
     assert data.user_ids == ("1",)
     assert data.timestamp is not None
     assert data.timestamp.tolist() == [1577923200.0]
-    assert report.rejected == [(2, "user: missing id"), (3, "rating is not a finite number")]
+    assert told(report.rejected) == [(2, "user: missing id"), (3, "rating is not a finite number")]
 
 
 def test_import_broken_parquet_is_a_data_error(tmp_path: Path) -> None:
@@ -160,8 +165,8 @@ def test_import_atomic_takes_the_attributes_beside_it(tmp_path: Path) -> None:
     assert data.name == "shop"
     assert data.rating.tolist() == [4.0]
     assert data.item_attributes == ({"genres": ["X", "Y"], "year": 1999.0},)
-    assert report.rejected == [(3, "rating is not a finite number"), (5, "4 fields, the header has 3")]
-    assert report.rejected_items == [(3, "id occurs twice; the first row counts"), (4, "missing id")]
+    assert told(report.rejected) == [(3, "rating is not a finite number"), (5, "4 fields, the header has 3")]
+    assert told(report.rejected_items) == [(3, "id occurs twice; the first row counts"), (4, "missing id")]
 
 
 def test_import_csv_attributes_get_one_type_a_column(tmp_path: Path) -> None:
@@ -200,7 +205,7 @@ def test_import_jsonl_attributes_what_does_not_fit_is_reported(tmp_path: Path) -
         {"age": "unknown", "tags": ["z"], "other": 1.0},
         {},
     )
-    assert report.rejected_users == [
+    assert told(report.rejected_users) == [
         (1, "attribute address is a dict"),
         (2, "attribute deep is a list of something else than text, numbers or booleans"),
         (3, "missing id"),
@@ -243,7 +248,7 @@ def test_import_huge_field_costs_its_row_only(tmp_path: Path) -> None:
     text = "user_id,item_id,rating\n1,a,5\n2," + "x" * 200_000 + ",5\n3,a,4\n"
     data, report = import_interactions(_write(tmp_path / "x.csv", text))
     assert data.user_ids == ("1", "3")
-    assert report.rejected == [(3, "field larger than field limit (131072)")]
+    assert told(report.rejected) == [(3, "field larger than field limit (131072)")]
 
 
 def test_import_name_from_an_awkward_file_name_is_usable(tmp_path: Path) -> None:
@@ -252,13 +257,17 @@ def test_import_name_from_an_awkward_file_name_is_usable(tmp_path: Path) -> None
 
 
 def test_import_report_json_lists_lines_and_reasons() -> None:
-    report = ImportReport(2, 1, [(3, "missing id")], [], [(4, "x")])
+    rejected, users = Rejection(Path("a.csv"), 3, "missing id"), Rejection(Path("u.csv"), 4, "x", "user")
+    report = ImportReport(2, 1, [rejected], [], [users], {"view": 7}, ("links.csv",))
+    assert str(rejected) == "a.csv, line 3: missing id"
     assert json.loads(report.to_json()) == {
         "accepted": 2,
         "superseded": 1,
-        "rejected": [{"line": 3, "reason": "missing id"}],
+        "ignored": {"view": 7},
+        "not_read": ["links.csv"],
+        "rejected": [{"file": "a.csv", "line": 3, "reason": "missing id"}],
         "rejected_items": [],
-        "rejected_users": [{"line": 4, "reason": "x"}],
+        "rejected_users": [{"file": "u.csv", "line": 4, "reason": "x"}],
     }
 
 
