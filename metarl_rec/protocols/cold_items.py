@@ -16,7 +16,7 @@ from metarl_rec.config import RunConfig
 from metarl_rec.preparing import prepared, split_embedding
 from metarl_rec.prior import fit_linear_encoder
 from metarl_rec.problem import Problem, build_problem
-from metarl_rec.protocols.parts import kept
+from metarl_rec.protocols.parts import kept_splits
 from metarl_rec.protocols.result import Bar, ProtocolResult, Table, Watch, mean_and_error, measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
@@ -56,16 +56,16 @@ class Settings(BaseModel):
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
     """Returns the report; splits that were played before with the same settings are read again."""
     share_cores()
-    parts = workspace.evaluation / "cold-items" / "parts"
-    data = dataset_store.load(workspace.dataset)
-    played = []
-    for split in range(settings.splits):
-        watch(f"split {split}", split, settings.splits)
-        config = settings.run.model_copy(update={"seed": split})
-        asked = [data.digest, config.model_dump(mode="json"), settings.cold, settings.steps, settings.shown]
-        played.append(kept(parts, str(split), asked, partial(_part, settings, workspace, config)))
-    watch("report", settings.splits, settings.splits)
-    return report(settings, data.name, played)
+    played = kept_splits(
+        "cold-items",
+        workspace,
+        settings.run,
+        settings.splits,
+        [settings.cold, settings.steps, settings.shown],
+        partial(_part, settings, workspace),
+        watch,
+    )
+    return report(settings, dataset_store.load(workspace.dataset).name, played)
 
 
 def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[str, Any]:

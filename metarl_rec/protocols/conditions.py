@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import FixedPolicy
 from metarl_rec.preparing import split_problem
 from metarl_rec.protocol import ADAPTED
-from metarl_rec.protocols.parts import kept
+from metarl_rec.protocols.parts import kept_splits
 from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
@@ -57,38 +57,35 @@ class Settings(BaseModel):
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
     """Returns the report; splits that were played before with the same settings are read again."""
     share_cores()
-    parts = workspace.evaluation / "conditions" / "parts"
-    data = dataset_store.load(workspace.dataset)
-    played = []
-    for split in range(settings.splits):
-        watch(f"split {split}", split, settings.splits)
-        played.append(_part(settings, workspace, parts, data.digest, split))
-    watch("report", settings.splits, settings.splits)
-    return report(settings, data.name, played)
+    played = kept_splits(
+        "conditions",
+        workspace,
+        settings.run,
+        settings.splits,
+        [settings.shown],
+        partial(_part, settings, workspace),
+        watch,
+    )
+    return report(settings, dataset_store.load(workspace.dataset).name, played)
 
 
-def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, split: int) -> dict[str, Any]:
-    config = settings.run.model_copy(update={"seed": split})
-
-    def make() -> dict[str, Any]:
-        problem = split_problem(workspace, config)
-        users = problem.split
-        dim = problem.space.features.shape[1]
-        lineup = Lineup(problem, MetaParams.start(dim, config.inner, config.prior.attribute_gain), config)
-        vectors, nobody = problem.user_vectors[users.test], FixedPolicy(np.zeros((0, 0), np.float32))
-        rewards: dict[str, dict[str, Any]] = {}
-        for name, (size, world) in CONDITIONS.items():
-            for policy in POLICIES:
-                env = make_env(
-                    WorldConfig.model_validate(world), LoggedUsers(problem.rewards, problem.rated), None, users.test,
-                    session_length=settings.shown, discount=0.0, slate_size=size, seed=split,
-                )  # fmt: skip
-                player = lineup.policy(policy, vectors, nobody)
-                rollout = play(env, player, settings.shown // size, generator(split, "evaluate"))
-                rewards.setdefault(name, {})[policy] = rollout.rewards.sum(axis=2).astype(int).tolist()
-        return {"split": split, "users": [problem.dataset.user_ids[user] for user in users.test], "rewards": rewards}
-
-    return kept(parts, str(split), [digest, config.model_dump(mode="json"), settings.shown], make)
+def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[str, Any]:
+    problem = split_problem(workspace, config)
+    users = problem.split
+    dim = problem.space.features.shape[1]
+    lineup = Lineup(problem, MetaParams.start(dim, config.inner, config.prior.attribute_gain), config)
+    vectors, nobody = problem.user_vectors[users.test], FixedPolicy(np.zeros((0, 0), np.float32))
+    rewards: dict[str, dict[str, Any]] = {}
+    for name, (size, world) in CONDITIONS.items():
+        for policy in POLICIES:
+            env = make_env(
+                WorldConfig.model_validate(world), LoggedUsers(problem.rewards, problem.rated), None, users.test,
+                session_length=settings.shown, discount=0.0, slate_size=size, seed=config.seed,
+            )  # fmt: skip
+            player = lineup.policy(policy, vectors, nobody)
+            rollout = play(env, player, settings.shown // size, generator(config.seed, "evaluate"))
+            rewards.setdefault(name, {})[policy] = rollout.rewards.sum(axis=2).astype(int).tolist()
+    return {"split": config.seed, "users": [problem.dataset.user_ids[user] for user in users.test], "rewards": rewards}
 
 
 def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> ProtocolResult:
