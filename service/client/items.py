@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from service.client.call import Call, encoded, nothing, segment
 from service.client.decoding import built
@@ -44,9 +44,11 @@ def patch(
     available: bool | None = None,
     published_at: datetime | None = None,
     expires_at: datetime | None = None,
+    clear: Sequence[Literal["published_at", "expires_at"]] = (),
 ) -> Call[Item]:
-    """Changes what is given and leaves the rest; an attribute that is None is taken away."""
+    """Changes what is given and leaves the rest; an attribute that is None and a time in `clear` are taken away."""
     body: dict[str, Any] = {
+        **dict.fromkeys(clear),
         **({"attributes": dict(attributes)} if attributes else {}),
         **_times(published_at, expires_at),
     }

@@ -15,13 +15,15 @@ from service.client import (
     Client,
     ConflictError,
     Event,
+    ForbiddenError,
     InvalidRequestError,
     NotFoundError,
     Request,
+    UnauthorizedError,
     UnreachableError,
 )
 from service.client.results import Slate
-from tests.running_service import Running
+from tests.running_service import Running, running
 from tests.service_checkpoint import N_ITEMS, genre_of
 from tests.service_process import ServiceProcess, free_port
 
@@ -177,6 +179,8 @@ async def test_items_put_patch_similar_list_and_delete(client: AsyncClient) -> N
     assert abs(new.expires_at - soon) < timedelta(seconds=1)
     patched = await client.items.patch("new", {"price": None, "badge": "hot"}, available=False)
     assert (patched.attributes, patched.available) == ({"genres": ["drama"], "badge": "hot"}, False)
+    assert patched.expires_at == new.expires_at
+    assert (await client.items.patch("new", clear=["expires_at"])).expires_at is None
     similar = await client.items.similar("new", k=3, filter='not ("horror" in genres)')
     assert [genre_of(item.item_id) for item in similar] == ["drama"] * 3
     assert similar[0].similarity >= similar[2].similarity
@@ -209,6 +213,28 @@ async def test_ready_and_version(client: AsyncClient, app: Running) -> None:
     assert await client.version() is not None
     assert (await client.version()).policy == app.engine.checkpoint.version
     assert (await client.ready()).ready
+
+
+@pytest.mark.anyio
+async def test_keys_refusals_have_types_and_repeat_no_key(checkpoint_dir: Path, tmp_path: Path) -> None:
+    admin_key = "a" * 40
+    async with running(checkpoint_dir, tmp_path / "guarded", auth="required", admin_key=admin_key) as guarded:
+        transport = httpx.ASGITransport(guarded.app)
+        async with AsyncClient("http://service", api_key=admin_key, transport=transport) as admin:
+            assert (await admin.recommend("ada", k=1)).items
+        made = await guarded.client.post(
+            "/v1/api-keys", json={"name": "shop", "role": "reader"}, headers={"X-API-Key": admin_key}
+        )
+        key = made.json()["key"]
+        async with AsyncClient("http://service", api_key=key, transport=transport) as reader:
+            assert (await reader.recommend("ada", k=1)).items
+            with pytest.raises(ForbiddenError) as forbidden:
+                await reader.items.delete("item1")
+        async with AsyncClient("http://service", api_key=key[:-1] + "~", transport=transport) as stranger:
+            with pytest.raises(UnauthorizedError) as unauthorized:
+                await stranger.recommend("ada")
+        for error in (forbidden.value, unauthorized.value):
+            assert key[:-1] not in str(error)
 
 
 def test_sync_client_speaks_to_a_process(sync: Client) -> None:
