@@ -8,6 +8,7 @@ import typer
 
 from metarl_rec import __version__
 from service.commands import offline
+from service.commands.admin_verbs import keys, tenants
 from service.commands.asking import feedback, recommend
 from service.commands.item_verbs import items
 from service.commands.quickstart import quickstart
@@ -39,6 +40,8 @@ app.command()(recommend)
 app.command()(feedback)
 app.add_typer(items, name="items")
 app.add_typer(users, name="users")
+app.add_typer(keys, name="keys")
+app.add_typer(tenants, name="tenants")
 
 
 def _version(wanted: bool) -> None:
