@@ -83,7 +83,7 @@ class Boundary:
     def _limit(self, scope: Scope) -> int:
         if scope["path"] == BULK_ROUTE:
             return self._settings.max_bulk_body_bytes
-        batch = scope["path"] in BATCH_ROUTES
+        batch = scope["path"] in BATCH_ROUTES or scope["path"].endswith("/warm-up")
         return self._settings.max_batch_body_bytes if batch else self._settings.max_body_bytes
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> Any:
