@@ -243,8 +243,8 @@ def test_several_events_on_one_shown_item_aggregate_as_set(rewards: list[float],
 
 async def test_a_thousand_events_of_history_fit_into_one_call(app: Running) -> None:
     told = [
-        {"event_id": f"{'long-' * 12}{index}", "type": "rating", "item_id": f"item{index % 200}", "value": index % 5 + 1}
-        for index in range(1000)
+        {"event_id": f"{'long-' * 12}{at}", "type": "rating", "item_id": f"item{at % 200}", "value": at % 5 + 1}
+        for at in range(1000)
     ]
     response = await app.client.post("/v1/users/ada/warm-up", json={"events": told})
     assert (response.status_code, response.json()["applied"]) == (200, 1000), response.text[:200]
