@@ -14,7 +14,7 @@ from service.store.tenant_store import TenantStore
 __all__ = ["Erasing", "write_window_s"]
 
 _log = logging.getLogger("metarl.service")
-_RETRY_S = 1.0
+_RETRY_S = 5.0
 _LONGEST_SLEEP_S = 60.0
 
 

@@ -81,6 +81,8 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.monotoni
         engine, release = await _start(settings, metrics)
         app.state.engine = engine
         app.state.administration = Administration.started(engine, clock)
+        if settings.auth_required and settings.admin_key is None:
+            _log.warning("callers need keys, and METARL_ADMIN_KEY is not set: only keys that were made before will do")
         app.state.ready = True
         try:
             yield

@@ -135,6 +135,10 @@ def _announce(host: str, port: int) -> None:
     # A user of this start's own: one of an earlier start would be adapted already.
     user = f"ada-{secrets.token_hex(2)}"
     header = "-H 'content-type: application/json'"
+    from service.settings import is_loopback
+
+    if not is_loopback(host):
+        header += ' -H "authorization: Bearer $METARL_ADMIN_KEY"'
     recommend, feedback = f"curl -s {base}/v1/recommendations {header}", f"curl -s {base}/v1/feedback {header}"
     # Plain print: a terminal that wraps or colours these lines would break them for pasting.
     print(  # noqa: T201

@@ -29,6 +29,9 @@ def serve(
 
     Without METARL_REDIS_URL an embedded Redis is started in the work directory, append-only file always synced.
     Every other setting is an environment variable with the prefix METARL_.
+
+    On any address but a loopback one, callers need API keys: set METARL_ADMIN_KEY (32 characters or more, for example
+    from `openssl rand -hex 32`) and make keys with it: `METARL_API_KEY=... metarl-rec keys create NAME --role writer`.
     """
     with friendly_errors(debug):
         run_service(Workspace(workdir), host, port, checkpoint)

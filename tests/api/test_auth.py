@@ -19,6 +19,7 @@ from service.settings import load_settings
 from service.store.key_store import KeyRecord
 from tests.fault.test_redis_away import frozen
 from tests.running_service import Running, running
+from tests.service_process import reason, start_and_fail
 
 pytestmark = pytest.mark.anyio
 
@@ -383,3 +384,20 @@ async def test_on_loopback_no_key_is_needed_and_elsewhere_one_is(checkpoint_dir:
     with pytest.raises(ConfigError, match="METARL_ADMIN_KEY"):
         load_settings(admin_key="short", **given)
     assert ADMIN not in repr(load_settings(admin_key=ADMIN, **given))
+
+
+def test_service_on_a_public_address_without_auth_does_not_start_and_says_what_to_do(
+    checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    code, stderr = start_and_fail(checkpoint_dir, tmp_path / "service", host=PUBLIC, auth="off")
+    assert code == 1
+    assert "set METARL_ADMIN_KEY and make keys with it, or bind 127.0.0.1" in reason(stderr)
+
+
+async def test_service_that_asks_for_keys_and_has_no_first_one_says_so(
+    checkpoint_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(checkpoint_dir, tmp_path / "service", auth="required") as app:
+        assert (await app.client.get("/v1/items")).status_code == 401
+        assert (await app.client.get("/v1/items", headers=bearer(""))).status_code == 401
+    assert "METARL_ADMIN_KEY is not set" in caplog.text
