@@ -237,3 +237,26 @@ async def test_tenant_that_was_never_served_waits_for_redis_and_one_that_was_deg
                 break
             await asyncio.sleep(0.01)
         assert (code, len(body["items"])) == (200, 3)
+
+
+async def test_tenant_without_any_item_answers_every_call(guarded: Running) -> None:
+    key = await tenant(guarded, "shop", checkpoint_items=False)
+    for body in ({}, {"exploration": {"enabled": False}}, {"diversity": 0.5}, {"explain": True}):
+        assert (await slate(guarded, key, **body))["items"] == []
+    user = await guarded.client.put("/v1/users/ada", json={"attributes": {"age": 30}}, headers=key)
+    assert (user.status_code, user.json()["kl_nats"]) == (200, 0.0)
+    for path, code in (
+        ("/v1/users/ada", 200),
+        ("/v1/users/ada/export", 200),
+        ("/v1/users/ada/explain", 200),
+        ("/v1/items", 200),
+        ("/v1/items?filter=genres%20%3D%20%22drama%22", 200),
+        ("/v1/items/item1", 404),
+        ("/v1/items/item1/similar", 404),
+    ):
+        answer = await guarded.client.get(path, headers=key)
+        assert answer.status_code == code, answer.text
+        assert "NaN" not in answer.text
+    code, body = await post(guarded, "/v1/feedback", key, event_id="e", user_id="ada", item_id="item1", type="like")
+    assert (code, body["code"]) == (404, "unknown_item")
+    assert (await post(guarded, "/v1/users/ada/reset", key))[0] == 200
