@@ -32,8 +32,8 @@ class InnerParams(BaseModel):
             covariance as a natural gradient does. `scalar`: 1 / its largest eigenvalue, which in few epochs leaves
             out the directions that little is known of.
         value_weight: o in omega_j = exp(o0 + o1 y_j + o2 (mu_j - .3) + o3 y_j (mu_j - .3)), the precision
-            (1 / variance) of a transition in the value loss; at the start a residual noise variance of .2 where there was
-            no reward and .15 where there was one: trusting disappointments less harms fewer people, at no cost.
+            (1 / variance) of a transition in the value loss; at the start a residual noise variance of .2 where there
+            was no reward and .15 where there was one.
         policy_coef: weight of the clipped policy-gradient term, >= 0.
         entropy_coef: weight of the entropy bonus, >= 0.
         temperature: tau of the softmax policy over values, in the units of a reward; > 0.
