@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from service.drawing import DrawnSlate
 from service.engine import Engine, Standing
 from service.schemas import RecommendationRequest
 from service.store.codec import UserState
+from service.times import rfc3339
 
 __all__ = ["body_of"]
 
@@ -39,7 +39,7 @@ def body_of(
             item["reasons"] = _reasons(engine, state, standing, slate, int(number))
         items.append(item)
     expires = engine.now() + engine.settings.impression_ttl_s
-    adapted_at = datetime.fromtimestamp(state.updated, UTC).isoformat() if state.updated else None
+    adapted_at = rfc3339(state.updated) if state.updated else None
     body: dict[str, Any] = {
         "recommendation_id": recommendation_id,
         "policy": {"version": engine.checkpoint.version, "alias": "champion"},
@@ -51,7 +51,7 @@ def body_of(
         "items": items,
         "slate_propensity": float(np.exp(slate.log_propensities.sum())),
         "ope_eligible": request.exploration.enabled,
-        "expires_at": datetime.fromtimestamp(expires, UTC).isoformat(),
+        "expires_at": rfc3339(expires),
     }
     if slate.ignored:
         body["ignored"] = slate.ignored

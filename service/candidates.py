@@ -14,7 +14,7 @@ from service.filters import FilterError
 from service.schemas import Boost, Cap, RecommendationRequest
 from service.store.codec import UserState
 
-__all__ = ["FULL_CATALOGUE", "POOL", "allowed", "boosted", "pool_of"]
+__all__ = ["FULL_CATALOGUE", "POOL", "allowed", "boosted", "pool_of", "selected"]
 
 FULL_CATALOGUE = 4096
 """Up to this many allowed items a slate is drawn from all of them; beyond, from the best of them."""
@@ -43,7 +43,7 @@ def allowed(
                 offered[number] = True
         mask &= offered
     if request.filter is not None:
-        mask &= _selected(catalogue, request.filter, "filter")
+        mask &= selected(catalogue, request.filter, "filter")
     if request.exclude_seen is not False:
         seen = state.seen if request.exclude_seen is True else state.seen_by(request.exclude_seen)
         mask[seen[seen < len(mask)]] = False
@@ -64,11 +64,16 @@ def boosted(catalogue: LiveCatalogue, boosts: Sequence[Boost]) -> NDArray[np.flo
         return None
     added = np.zeros(len(catalogue.popularity), np.float32)
     for index, boost in enumerate(boosts):
-        added[_selected(catalogue, boost.filter, f"boosts.{index}.filter")] += np.float32(boost.value)
+        added[selected(catalogue, boost.filter, f"boosts.{index}.filter")] += np.float32(boost.value)
     return added
 
 
-def _selected(catalogue: LiveCatalogue, text: str, field: str) -> NDArray[np.bool_]:
+def selected(catalogue: LiveCatalogue, text: str, field: str) -> NDArray[np.bool_]:
+    """Returns which items satisfy a filter expression, [n] bool, not to be changed.
+
+    Raises:
+        ApiError: 422 that names the field whose expression cannot be read.
+    """
     try:
         return catalogue.select(text)
     except FilterError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from service.engine import Engine
 from service.fatigue import fatigue_of
 from service.store.codec import UserState
 from service.store.keys import UserKeys
+from service.times import rfc3339
 from service.users import held_state
 
 __all__ = ["explain_user"]
@@ -65,7 +65,7 @@ async def explain_user(engine: Engine, user_id: str, k: int) -> dict[str, Any]:
                 {
                     "item_id": catalogue.item_id(number),
                     "reward": float(state.transitions["reward"][index]),
-                    "at": datetime.fromtimestamp(int(state.transitions["time"][index]), UTC).isoformat(),
+                    "at": rfc3339(int(state.transitions["time"][index])),
                     "effects": [round(float(effect), 6) for effect in effects],
                 }
             )

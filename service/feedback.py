@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from service.contention import ATTEMPTS, pause
 from service.draft import Draft
 from service.engine import Engine
 from service.errors import unavailable
@@ -25,7 +25,7 @@ from service.store.codec import (
 )
 from service.store.connection import StoreUnavailable
 from service.store.events import EventLog
-from service.store.keys import UserKeys, digest, user_of_recommendation
+from service.store.keys import UserKeys, digest, user_named_by
 
 __all__ = ["REJECTION_STATUS", "FeedbackResult", "apply_events"]
 
@@ -41,7 +41,6 @@ REJECTION_STATUS = {
 }
 """HTTP status of a single event's rejection."""
 
-_ATTEMPTS = 50
 _USERS_AT_ONCE = 16
 
 
@@ -82,7 +81,7 @@ async def apply_events(engine: Engine, events: Sequence[Event]) -> FeedbackResul
     rejected: list[tuple[_Indexed, str]] = []
     groups: dict[str, tuple[UserKeys, list[_Indexed]]] = {}
     for index, event in enumerate(events):
-        keys = _keys_of(engine, event)
+        keys = user_named_by(engine.settings.tenant, event.user_id, event.recommendation_id)
         if keys is None:
             rejected.append((_Indexed(index, event), "unknown_impression"))
         else:
@@ -119,20 +118,10 @@ async def apply_events(engine: Engine, events: Sequence[Event]) -> FeedbackResul
     return FeedbackResult(applied, duplicates, refusals, users)
 
 
-def _keys_of(engine: Engine, event: Event) -> UserKeys | None:
-    """Returns whose event this is; None where the ids contradict each other or name nobody."""
-    tenant = engine.settings.tenant
-    named = UserKeys.of(tenant, event.user_id) if event.user_id is not None else None
-    owner = user_of_recommendation(tenant, event.recommendation_id) if event.recommendation_id is not None else None
-    if named is not None and owner is not None and named.user != owner.user:
-        return None
-    return named or owner
-
-
 async def _apply_to_user(engine: Engine, keys: UserKeys, group: list[_Indexed]) -> tuple[_Outcome, str]:
     wanted = sorted({entry.event.recommendation_id for entry in group if entry.event.recommendation_id is not None})
     life: bytes | None = None
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         snapshot = await read_settled(engine, keys, wanted, events=True)
         await engine.catch_up(snapshot.changes)
         state = engine.decode(snapshot.state)
@@ -155,8 +144,8 @@ async def _apply_to_user(engine: Engine, keys: UserKeys, group: list[_Indexed]) 
         if await engine.users.commit(keys, head_of(snapshot.state), data, outcome.log.encode()):
             _count(engine, outcome, len(data))
             return outcome, status
-        # Another process was faster; a random pause keeps two of them from meeting again and again.
-        await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
+        # Another process was faster.
+        await pause(attempt)
     raise StoreUnavailable("contention")
 
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
-import random
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metarl_rec.errors import DataError
 from service.attribute_index import MAX_ATTRIBUTES
+from service.candidates import selected
 from service.catalogue import ItemRecord, item_record
+from service.contention import ATTEMPTS, pause
 from service.engine import Engine
 from service.errors import ApiError, invalid_attributes, unavailable
-from service.filters import FilterError
 from service.schemas import ItemBody, ItemPatch
 from service.store.connection import StoreUnavailable
+from service.times import rfc3339
 
 __all__ = [
     "delete_item",
@@ -32,9 +30,6 @@ __all__ = [
     "record_of",
     "similar_items",
 ]
-
-_ATTEMPTS = 50
-_UNKNOWN = ApiError(404, "unknown_item", "no item has this id; PUT it first")
 
 
 def record_of(engine: Engine, item_id: str, body: ItemBody) -> ItemRecord:
@@ -73,21 +68,21 @@ async def patch_item(engine: Engine, item_id: str, patch: ItemPatch) -> dict[str
     """
     try:
         await engine.catch_up(await engine.items.counter(), patient=True)
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             number = engine.catalogue.number(item_id)
             if number is None:
-                raise _UNKNOWN
+                raise _unknown()
             stored, changes = await engine.items.read(number)
             await engine.catch_up(changes, patient=True)
             if not engine.catalogue.knows(number):
-                raise _UNKNOWN
+                raise _unknown()
             record = _patched(engine, engine.catalogue.record(number), patch)
             change = await engine.items.replace(number, stored, item_record(record))
             if change:
                 await engine.catch_up(change, patient=True)
                 return describe_item(engine, item_id)
             # Somebody else changed it meanwhile.
-            await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
+            await pause(attempt)
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
     raise unavailable("contention")
@@ -163,7 +158,7 @@ def describe_item(engine: Engine, item_id: str) -> dict[str, Any]:
     """
     number = engine.catalogue.number(item_id)
     if number is None:
-        raise _UNKNOWN
+        raise _unknown()
     return _description(engine, number)
 
 
@@ -174,18 +169,12 @@ def list_items(engine: Engine, limit: int, cursor: str | None, expression: str |
         ApiError: 422 for a cursor that is none of ours, or a filter that cannot be read.
     """
     catalogue = engine.catalogue
-    numbers = catalogue.following(-1 if cursor is None else _after(cursor), _selected(engine, expression))[: limit + 1]
+    chosen = None if expression is None else selected(catalogue, expression, "filter")
+    numbers = catalogue.following(-1 if cursor is None else _after(cursor), chosen)[: limit + 1]
     page: dict[str, Any] = {"items": [_description(engine, int(number)) for number in numbers[:limit]]}
     if len(numbers) > limit:
         page["cursor"] = base64.urlsafe_b64encode(str(int(numbers[limit - 1])).encode()).decode()
     return page
-
-
-def _selected(engine: Engine, expression: str | None) -> NDArray[np.bool_] | None:
-    try:
-        return None if expression is None else engine.catalogue.select(expression)
-    except FilterError as error:
-        raise ApiError(422, "invalid_field", f"filter: {error}") from None
 
 
 def _after(cursor: str) -> int:
@@ -207,12 +196,11 @@ def similar_items(engine: Engine, item_id: str, k: int, expression: str | None) 
     catalogue = engine.catalogue
     number = catalogue.number(item_id)
     if number is None:
-        raise _UNKNOWN
+        raise _unknown()
     mask = catalogue.on_offer(engine.now()).copy()
     mask[number] = False
-    selected = _selected(engine, expression)
-    if selected is not None:
-        mask &= selected
+    if expression is not None:
+        mask &= selected(catalogue, expression, "filter")
     lengths = catalogue.lengths * catalogue.lengths[number]
     cosine = np.divide(
         catalogue.features @ catalogue.features[number], lengths, out=np.zeros_like(lengths), where=lengths > 0
@@ -248,5 +236,9 @@ def _description(engine: Engine, number: int) -> dict[str, Any]:
     }
     for name, time in (("published_at", record["published_at"]), ("expires_at", record["expires_at"])):
         if time is not None:
-            found[name] = datetime.fromtimestamp(time, UTC).isoformat()
+            found[name] = rfc3339(time)
     return found
+
+
+def _unknown() -> ApiError:
+    return ApiError(404, "unknown_item", "no item has this id; PUT it first")

@@ -21,7 +21,7 @@ __all__ = ["BATCH_ROUTES", "Boundary"]
 
 _log = logging.getLogger("metarl.http")
 BATCH_ROUTES = ("/v1/feedback", "/v1/recommendations", "/v1/recommendations/batch")
-BULK_ROUTE = "/v1/items/bulk"
+BULK_ROUTE, WARM_UP = "/v1/items/bulk", "/warm-up"
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -81,10 +81,12 @@ class Boundary:
             self._note(scope, status, time.perf_counter() - started, request_id)
 
     def _limit(self, scope: Scope) -> int:
-        if scope["path"] == BULK_ROUTE:
-            return self._settings.max_bulk_body_bytes
-        batch = scope["path"] in BATCH_ROUTES or scope["path"].endswith("/warm-up")
-        return self._settings.max_batch_body_bytes if batch else self._settings.max_body_bytes
+        """Returns how many bytes a body may have."""
+        settings, path = self._settings, scope["path"]
+        if path == BULK_ROUTE:
+            return settings.max_bulk_body_bytes
+        batch = path in BATCH_ROUTES or path.endswith(WARM_UP)
+        return settings.max_batch_body_bytes if batch else settings.max_body_bytes
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> Any:
         """Returns the answer to a request that must not reach the application, or None."""

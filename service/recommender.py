@@ -18,7 +18,7 @@ from service.schemas import RecommendationRequest
 from service.settling import read_settled
 from service.store.codec import Impression, StateError, UserState, decode_impression, encode_impression
 from service.store.connection import StoreUnavailable
-from service.store.keys import UserKeys, new_recommendation_id, user_of_recommendation
+from service.store.keys import UserKeys, new_recommendation_id, user_named_by, user_of_recommendation
 
 __all__ = ["Answer", "activate", "recommend", "recommend_batch"]
 
@@ -73,16 +73,13 @@ async def activate(engine: Engine, recommendation_id: str, user_id: str | None) 
         ApiError: 404 where no live slate of this user has the id; 422 where the id does not tell whose it is; 503.
     """
     tenant = engine.settings.tenant
-    owner = user_of_recommendation(tenant, recommendation_id)
-    named = UserKeys.of(tenant, user_id) if user_id is not None else None
-    keys = named or owner
-    if keys is None:
-        detail = "user_id: give it, because the caller chose this recommendation_id"
-        raise ApiError(422, "invalid_field", detail)
+    if user_id is None and user_of_recommendation(tenant, recommendation_id) is None:
+        raise ApiError(422, "invalid_field", "user_id: give it, because the caller chose this recommendation_id")
     unknown = ApiError(
         404, "unknown_impression", "no live recommendation of this user has this id; it expired or never was"
     )
-    if owner is not None and owner.user != keys.user:
+    keys = user_named_by(tenant, user_id, recommendation_id)
+    if keys is None:
         raise unknown
     try:
         for _ in range(_ATTEMPTS):

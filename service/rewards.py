@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from service.schemas import Event, HistoryEvent
+from service.schemas import HistoryEvent
 from service.settings import Settings
 
 __all__ = ["reward_of"]
 
 
-def reward_of(event: Event | HistoryEvent, settings: Settings) -> float | None:
+def reward_of(event: HistoryEvent, settings: Settings) -> float | None:
     """Returns the reward in [0, 1] that an event stands for, or None where it teaches nothing.
 
     A rating is 1 from the threshold on and 0 below it, which is what the meta-policy was trained on; a custom event

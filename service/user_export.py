@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from service.engine import Engine
@@ -13,6 +12,7 @@ from service.errors import unavailable
 from service.store.codec import EVENT_TYPES, NO_SLATE, SETTLED, StateError, UserState, decode_impression, types_of
 from service.store.connection import StoreUnavailable
 from service.store.keys import UserKeys, slate_of
+from service.times import rfc3339
 from service.users import held_state
 
 __all__ = ["export_user"]
@@ -86,4 +86,4 @@ def _item(engine: Engine, number: int) -> str | None:
 
 
 def _time(seconds: int) -> str | None:
-    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else None
+    return rfc3339(seconds) if seconds else None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import random
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from metarl_rec.divergence import policy_kl
 from metarl_rec.errors import DataError
 from metarl_rec.kernels import score_items
+from service.contention import ATTEMPTS, pause
 from service.draft import Draft
 from service.engine import Engine
 from service.errors import ApiError, invalid_attributes, unavailable
@@ -24,6 +23,7 @@ from service.settling import read_settled
 from service.store.codec import UserState, encode_state, head_of
 from service.store.connection import StoreUnavailable
 from service.store.keys import UserKeys
+from service.times import rfc3339
 
 __all__ = [
     "change_user",
@@ -36,9 +36,6 @@ __all__ = [
     "reset_user",
 ]
 
-_ATTEMPTS = 50
-_UNKNOWN = ApiError(404, "unknown_user", "nothing is held of this user; feedback or attributes make one")
-
 
 async def held_state(engine: Engine, keys: UserKeys) -> UserState:
     """Returns a user's state.
@@ -46,14 +43,22 @@ async def held_state(engine: Engine, keys: UserKeys) -> UserState:
     Raises:
         ApiError: 404 for a user of whom nothing is held; 503 without Redis.
     """
+    return (await _held(engine, keys))[0]
+
+
+async def _held(engine: Engine, keys: UserKeys) -> tuple[UserState, bytes]:
+    """Returns a user's state, and the head of its bytes, by which a write tells that nothing happened in between."""
     try:
         snapshot = await read_settled(engine, keys)
         await engine.catch_up(snapshot.changes)
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
-    state = engine.decode(snapshot.state)
+    return _existing(engine.decode(snapshot.state)), head_of(snapshot.state)
+
+
+def _existing(state: UserState) -> UserState:
     if not state.nonce or state.tombstone:
-        raise _UNKNOWN
+        raise ApiError(404, "unknown_user", "nothing is held of this user; feedback or attributes make one")
     return state
 
 
@@ -88,9 +93,7 @@ async def patch_user(engine: Engine, user_id: str, changes: Mapping[str, Any]) -
     _check(engine, {name: value for name, value in changes.items() if value is not None})
 
     def changed(state: UserState) -> UserState:
-        if not state.nonce or state.tombstone:
-            raise _UNKNOWN
-        merged = {**state.attributes, **changes}
+        merged = {**_existing(state).attributes, **changes}
         return _with_attributes(engine, state, {name: value for name, value in merged.items() if value is not None})
 
     state = await change_user(engine, UserKeys.of(engine.settings.tenant, user_id), changed)
@@ -103,27 +106,14 @@ async def reset_user(engine: Engine, user_id: str, *, attributes: bool) -> dict[
     Raises:
         ApiError: 404 for a user of whom nothing is held; 503 without Redis.
     """
-    keys = UserKeys.of(engine.settings.tenant, user_id)
-    try:
-        async with engine.lock(keys.user):
-            for attempt in range(_ATTEMPTS):
-                snapshot = await engine.users.read(keys)
-                await engine.catch_up(snapshot.changes)
-                state = engine.decode(snapshot.state)
-                if not state.nonce or state.tombstone:
-                    raise _UNKNOWN
-                # Another life: feedback on what was shown before must not bring anything back.
-                fresh = UserState(
-                    life=secrets.token_bytes(8),
-                    created=state.created,
-                    attributes={} if attributes else state.attributes,
-                )
-                if await engine.users.reset(keys, head_of(snapshot.state), encode_state(fresh)):
-                    return _description(engine, user_id, fresh)
-                await _pause(attempt)
-    except StoreUnavailable as error:
-        raise unavailable(error.kind) from None
-    raise unavailable("contention")
+
+    def fresh(state: UserState) -> UserState:
+        kept = {} if attributes else _existing(state).attributes
+        # Another life: feedback on what was shown before must not bring anything back.
+        return UserState(life=secrets.token_bytes(8), created=_existing(state).created, attributes=kept)
+
+    state = await change_user(engine, UserKeys.of(engine.settings.tenant, user_id), fresh, anew=True)
+    return _description(engine, user_id, state)
 
 
 async def merge_users(engine: Engine, user_id: str, source_user_id: str) -> dict[str, Any]:
@@ -138,17 +128,21 @@ async def merge_users(engine: Engine, user_id: str, source_user_id: str) -> dict
     if user_id == source_user_id:
         raise ApiError(422, "invalid_field", "source_user_id: give another user than the one in the path")
     tenant = engine.settings.tenant
-    source = await held_state(engine, UserKeys.of(tenant, source_user_id))
+    keys, source_keys = UserKeys.of(tenant, user_id), UserKeys.of(tenant, source_user_id)
+    for attempt in range(ATTEMPTS):
+        source, head = await _held(engine, source_keys)
+        state = await change_user(engine, keys, partial(_joined, engine, source))
+        if await _erase(engine, source_keys, head):
+            return _description(engine, user_id, state)
+        # Something was told of the source meanwhile: it joins, too.
+        await pause(attempt)
+    raise unavailable("contention")
 
-    def joined(state: UserState) -> UserState:
-        draft = Draft(state, engine.settings, engine.now())
-        draft.adopt(source)
-        after = replace(draft.state(), attributes={**source.attributes, **state.attributes})
-        return engine.adapted(after)[0]
 
-    state = await change_user(engine, UserKeys.of(tenant, user_id), joined)
-    await delete_user(engine, source_user_id)
-    return _description(engine, user_id, state)
+def _joined(engine: Engine, source: UserState, state: UserState) -> UserState:
+    draft = Draft(state, engine.settings, engine.now())
+    draft.adopt(source)
+    return engine.adapted(replace(draft.state(), attributes={**source.attributes, **state.attributes}))[0]
 
 
 async def delete_user(engine: Engine, user_id: str) -> None:
@@ -157,39 +151,51 @@ async def delete_user(engine: Engine, user_id: str) -> None:
     Raises:
         ApiError: 503 without Redis.
     """
-    keys = UserKeys.of(engine.settings.tenant, user_id)
+    await _erase(engine, UserKeys.of(engine.settings.tenant, user_id))
+
+
+async def _erase(engine: Engine, keys: UserKeys, expected_head: bytes = b"*") -> bool:
+    """Leaves a tombstone of a user; returns False where their state is not that of the head any more."""
     tombstone = encode_state(UserState(life=secrets.token_bytes(8), tombstone=True))
     try:
         async with engine.lock(keys.user):
-            await engine.users.erase(keys, tombstone)
+            erased = await engine.users.erase(keys, tombstone, expected_head)
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
-    engine.metrics.erasures.inc()
+    if erased:
+        engine.metrics.erasures.inc()
+    return erased
 
 
-async def change_user(engine: Engine, keys: UserKeys, change: Callable[[UserState], UserState]) -> UserState:
-    """Writes what `change` makes of a user's state and returns it; it may be called again where others write, too.
+async def change_user(
+    engine: Engine, keys: UserKeys, change: Callable[[UserState], UserState], *, anew: bool = False
+) -> UserState:
+    """Writes what `change` makes of a user's state and returns it; where that is the state itself, nothing is written.
+
+    Args:
+        engine: whose user.
+        keys: the user's.
+        change: may be called again where others write, too.
+        anew: whether everything else that is held of the user goes.
 
     Raises:
         ApiError: 503 without Redis; whatever `change` raises.
     """
+    write = engine.users.reset if anew else engine.users.commit
     try:
         async with engine.lock(keys.user):
-            for attempt in range(_ATTEMPTS):
-                snapshot = await read_settled(engine, keys)
+            for attempt in range(ATTEMPTS):
+                # What is forgotten need not be settled first.
+                snapshot = await (engine.users.read(keys) if anew else read_settled(engine, keys))
                 await engine.catch_up(snapshot.changes)
-                state = change(engine.decode(snapshot.state))
-                if await engine.users.commit(keys, head_of(snapshot.state), encode_state(state)):
+                before = engine.decode(snapshot.state)
+                state = change(before)
+                if state is before or await write(keys, head_of(snapshot.state), encode_state(state)):
                     return state
-                await _pause(attempt)
+                await pause(attempt)
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
     raise unavailable("contention")
-
-
-async def _pause(attempt: int) -> None:
-    # A random pause keeps two processes from meeting again and again.
-    await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))
 
 
 def _check(engine: Engine, attributes: Mapping[str, Any]) -> None:
@@ -215,7 +221,7 @@ def _description(engine: Engine, user_id: str, state: UserState) -> dict[str, An
         "policy_version": engine.checkpoint.version,
         "transitions": len(state.transitions),
         "kl_nats": round(_kl(engine, state, standing.weights, standing.start), 6),
-        "updated_at": datetime.fromtimestamp(state.updated, UTC).isoformat() if state.updated else None,
+        "updated_at": rfc3339(state.updated) if state.updated else None,
         "weights_digest": hashlib.sha256(standing.weights.tobytes()).hexdigest()[:16],
     }
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from fastapi import APIRouter, Request
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from service.errors import ApiError
 from service.feedback import REJECTION_STATUS, apply_events
-from service.routes.body import engine_of, parse, problems, takes
+from service.routes.body import engine_of, json_answer, parse, problems, takes
 from service.routes.guard import GuardedRoute
 from service.schemas import Event, EventBatch, FeedbackResponse
 
@@ -56,7 +54,7 @@ async def post_feedback(request: Request) -> Response:
         "rejected": result.rejected,
         "users": result.users,
     }
-    return Response(json.dumps(content), media_type="application/json")
+    return json_answer(content)
 
 
 async def _is_batch(request: Request) -> bool:

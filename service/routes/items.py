@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -11,7 +10,7 @@ from starlette.responses import Response
 
 from service.bulk import bulk_load
 from service.items import delete_item, describe_item, level, list_items, patch_item, put_item, similar_items
-from service.routes.body import engine_of, parse, path_id, problems, takes
+from service.routes.body import engine_of, json_answer, parse, path_id, problems, takes
 from service.routes.guard import GuardedRoute
 from service.schemas import BulkResponse, ItemBody, ItemPage, ItemPatch, ItemResponse, SimilarResponse
 
@@ -44,7 +43,7 @@ async def get_items(
 ) -> Response:
     """Returns a page of items in the order in which they became known."""
     await level(engine_of(request))
-    return _json(list_items(engine_of(request), limit, cursor, filter))
+    return json_answer(list_items(engine_of(request), limit, cursor, filter))
 
 
 @router.post(
@@ -55,14 +54,14 @@ async def get_items(
 )
 async def post_items(request: Request) -> Response:
     """Applies a PUT for every line; each is applied or rejected with its line number, and repeating is harmless."""
-    return _json(await bulk_load(engine_of(request), request.stream()))
+    return json_answer(await bulk_load(engine_of(request), request.stream()))
 
 
 @router.get("/v1/items/{item_id}", summary="An item", responses={200: {"model": ItemResponse}, **problems(404, 422)})
 async def get_item(item_id: str, request: Request) -> Response:
     """Returns an item's attributes, availability and population value."""
     await level(engine_of(request))
-    return _json(describe_item(engine_of(request), path_id("item_id", item_id)))
+    return json_answer(describe_item(engine_of(request), path_id("item_id", item_id)))
 
 
 @router.put(
@@ -74,7 +73,7 @@ async def get_item(item_id: str, request: Request) -> Response:
 async def put_item_attributes(item_id: str, request: Request) -> Response:
     """Stores an item; a new one is recommendable at once, from its attributes."""
     name, body = path_id("item_id", item_id), await parse(request, _BODY)
-    return _json(await put_item(engine_of(request), name, body))
+    return json_answer(await put_item(engine_of(request), name, body))
 
 
 @router.patch(
@@ -86,7 +85,7 @@ async def put_item_attributes(item_id: str, request: Request) -> Response:
 async def patch_item_attributes(item_id: str, request: Request) -> Response:
     """Changes what the body names; null takes an attribute or a time away. Effective at once."""
     name, patch = path_id("item_id", item_id), await parse(request, _PATCH)
-    return _json(await patch_item(engine_of(request), name, patch))
+    return json_answer(await patch_item(engine_of(request), name, patch))
 
 
 @router.delete("/v1/items/{item_id}", summary="Delete an item", status_code=204, responses=problems(422, 503))
@@ -109,8 +108,4 @@ async def get_similar(
 ) -> Response:
     """Returns items on offer whose features have the greatest cosine with this one's."""
     await level(engine_of(request))
-    return _json(similar_items(engine_of(request), path_id("item_id", item_id), k, filter))
-
-
-def _json(content: object) -> Response:
-    return Response(json.dumps(content), media_type="application/json")
+    return json_answer(similar_items(engine_of(request), path_id("item_id", item_id), k, filter))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -15,11 +13,12 @@ from starlette.responses import Response
 
 from service.auth import Caller, new_key
 from service.errors import ApiError, unavailable
-from service.routes.body import parse, path_id, problems, takes
+from service.routes.body import json_answer, parse, path_id, problems, takes
 from service.routes.guard import GuardedRoute, administration_of, caller_of
 from service.schemas import KeyBody, KeyCreated, KeyPage
 from service.store.connection import StoreUnavailable
 from service.store.key_store import MAX_KEYS, KeyRecord
+from service.times import rfc3339
 
 __all__ = ["router"]
 
@@ -27,7 +26,6 @@ router = APIRouter(tags=["administration"], route_class=GuardedRoute)
 _log = logging.getLogger("metarl.admin")
 _BODY = TypeAdapter(KeyBody)
 _KEY_ID = re.compile(r"[0-9a-f]{20}")
-_UNKNOWN_TENANT = ApiError(404, "unknown_tenant", "tenant: there is none of this name; create it first")
 
 
 @router.post(
@@ -65,11 +63,11 @@ async def post_key(request: Request) -> Response:
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
     if added == "unknown_tenant":
-        raise _UNKNOWN_TENANT
+        raise _unknown_tenant()
     if added == "too_many":
         raise ApiError(409, "too_many_keys", f"a tenant may have {MAX_KEYS} keys; revoke some first")
     _log.info("api key made", extra=_who(request, caller, record.tenant, key_id) | {"role": record.role})
-    return _json({**_described(record), "key": key}, 201)
+    return json_answer({**_described(record), "key": key}, 201)
 
 
 @router.get(
@@ -92,7 +90,7 @@ async def get_keys(
     page: dict[str, Any] = {"keys": [_described(record) for record in found[:limit]]}
     if len(found) > limit:
         page["cursor"] = found[limit - 1].key_id
-    return _json(page)
+    return json_answer(page)
 
 
 @router.delete("/v1/api-keys/{key_id}", summary="Revoke an API key", status_code=204, responses=problems(404, 422, 503))
@@ -127,7 +125,7 @@ async def _tenant(request: Request, name: str | None) -> tuple[str, str]:
         raise ApiError(403, "forbidden", "tenant: only keys of the service's own tenant may name another")
     record = await administration_of(request).tenants.store.tenant(name)
     if record is None:
-        raise _UNKNOWN_TENANT
+        raise _unknown_tenant()
     return record.name, record.namespace
 
 
@@ -135,7 +133,7 @@ def _described(record: KeyRecord) -> dict[str, Any]:
     found = record.model_dump(exclude={"secret_hash", "namespace"}, exclude_none=True)
     for name in ("created_at", "expires_at"):
         if name in found:
-            found[name] = datetime.fromtimestamp(found[name], UTC).isoformat()
+            found[name] = rfc3339(found[name])
     return found
 
 
@@ -145,5 +143,5 @@ def _who(request: Request, caller: Caller, tenant: str | None, key_id: str) -> d
     return {"request_id": request.state.request_id, "by": by, "tenant": tenant or caller.tenant, "key_id": key_id}
 
 
-def _json(content: object, status: int = 200) -> Response:
-    return Response(json.dumps(content), status, media_type="application/json")
+def _unknown_tenant() -> ApiError:
+    return ApiError(404, "unknown_tenant", "tenant: there is none of this name; create it first")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from metarl_rec import __version__
-from service.routes.body import engine_of
+from service.routes.body import engine_of, json_answer
 from service.routes.guard import GuardedRoute
 from service.schemas import Readiness, Version
 
@@ -38,7 +37,7 @@ async def readyz(request: Request) -> Response:
     ready = bool(request.app.state.ready)
     degraded = ready and not engine_of(request).redis.available
     content = {"status": "ready" if ready else "not ready", "degraded": degraded}
-    return Response(json.dumps(content), 200 if ready else 503, media_type="application/json")
+    return json_answer(content, 200 if ready else 503)
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses=_TEXT)
@@ -51,4 +50,4 @@ async def metrics(request: Request) -> Response:
 async def version(request: Request) -> Response:
     """Returns the release and the policy being served."""
     content = {"release": __version__, "policy": engine_of(request).checkpoint.version}
-    return Response(json.dumps(content), media_type="application/json")
+    return json_answer(content)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from fastapi import APIRouter, Request
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from service.recommender import activate, recommend, recommend_batch
-from service.routes.body import engine_of, parse, path_id, problems, takes
+from service.routes.body import engine_of, json_answer, parse, path_id, problems, takes
 from service.routes.guard import GuardedRoute
 from service.schemas import (
     ActivationBody,
@@ -49,7 +47,7 @@ async def post_recommendations(request: Request) -> Response:
     """Answers every request by itself: a status and a body each, in order."""
     batch = await parse(request, _BATCH)
     results = await recommend_batch(engine_of(request), batch.requests, request.state.request_id)
-    return Response(json.dumps({"results": results}), media_type="application/json")
+    return json_answer({"results": results})
 
 
 @router.post(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,19 +12,19 @@ from starlette.responses import Response
 
 from service.erasing import write_window_s
 from service.errors import ApiError, unavailable
-from service.routes.body import parse, path_id, problems, takes
+from service.routes.body import json_answer, parse, path_id, problems, takes
 from service.routes.guard import GuardedRoute, administration_of, caller_of
 from service.schemas import TenantBody, TenantPage, TenantResponse
 from service.store.connection import StoreUnavailable
 from service.store.keys import new_namespace
 from service.store.tenant_store import TenantRecord
+from service.times import rfc3339
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["administration"], route_class=GuardedRoute)
 _log = logging.getLogger("metarl.admin")
 _BODY = TypeAdapter(TenantBody)
-_TAKEN = ApiError(409, "conflict", "name: there is a tenant of this name; choose another")
 
 
 @router.post(
@@ -41,7 +39,7 @@ async def post_tenant(request: Request) -> Response:
     body, administration = await parse(request, _BODY), administration_of(request)
     settings = administration.tenants.default.settings
     if body.name == settings.tenant:
-        raise _TAKEN
+        raise _taken()
     record = TenantRecord(
         name=body.name,
         namespace=new_namespace(body.name),
@@ -53,12 +51,12 @@ async def post_tenant(request: Request) -> Response:
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
     if added == "taken":
-        raise _TAKEN
+        raise _taken()
     if added == "too_many":
         detail = f"there are {settings.max_tenants} tenants already; delete one, or raise METARL_MAX_TENANTS everywhere"
         raise ApiError(409, "too_many_tenants", detail)
     _log.info("tenant made", extra=_who(request, record.namespace))
-    return _json(_described(record), 201)
+    return json_answer(_described(record), 201)
 
 
 @router.get("/v1/tenants", summary="All tenants", responses={200: {"model": TenantPage}, **problems(503)})
@@ -71,7 +69,7 @@ async def get_tenants(request: Request) -> Response:
         raise unavailable(error.kind) from None
     own = {"name": tenants.default.settings.tenant, "status": "active", "checkpoint_items": True}
     deleting = [{"name": name.rpartition(".")[0], "status": "deleting"} for name in sorted(going)]
-    return _json({"tenants": [own, *map(_described, records), *deleting]})
+    return json_answer({"tenants": [own, *map(_described, records), *deleting]})
 
 
 @router.delete(
@@ -102,7 +100,7 @@ async def delete_tenant(name: str, request: Request) -> Response:
     await tenants.forget(record.namespace)
     administration.erasing.wake()
     _log.info("tenant deleted", extra=_who(request, record.namespace) | {"api_keys": len(key_ids)})
-    return _json({"name": record.name, "status": "deleting"}, 202)
+    return json_answer({"name": record.name, "status": "deleting"}, 202)
 
 
 def _described(record: TenantRecord) -> dict[str, Any]:
@@ -110,7 +108,7 @@ def _described(record: TenantRecord) -> dict[str, Any]:
         "name": record.name,
         "status": "active",
         "checkpoint_items": record.checkpoint_items,
-        "created_at": datetime.fromtimestamp(record.created_at, UTC).isoformat(),
+        "created_at": rfc3339(record.created_at),
     }
 
 
@@ -119,5 +117,5 @@ def _who(request: Request, namespace: str) -> dict[str, Any]:
     return {"request_id": request.state.request_id, "by": by, "tenant": namespace}
 
 
-def _json(content: object, status: int = 200) -> Response:
-    return Response(json.dumps(content), status, media_type="application/json")
+def _taken() -> ApiError:
+    return ApiError(409, "conflict", "name: there is a tenant of this name; choose another")

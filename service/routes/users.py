@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -11,7 +10,7 @@ from starlette.responses import Response
 
 from service.explaining import explain_user
 from service.history import warm_up
-from service.routes.body import engine_of, parse, path_id, problems, takes
+from service.routes.body import engine_of, json_answer, parse, path_id, problems, takes
 from service.routes.guard import GuardedRoute
 from service.schemas import (
     ExplainResponse,
@@ -40,7 +39,7 @@ _HISTORY, _RESET, _MERGE = TypeAdapter(WarmUpBody), TypeAdapter(ResetBody), Type
 )
 async def get_user(user_id: str, request: Request) -> Response:
     """Returns status, attributes, and how far the personal policy is from the initialization."""
-    return _json(await describe_user(engine_of(request), path_id("user_id", user_id)))
+    return json_answer(await describe_user(engine_of(request), path_id("user_id", user_id)))
 
 
 @router.put(
@@ -52,7 +51,7 @@ async def get_user(user_id: str, request: Request) -> Response:
 async def put_user_attributes(user_id: str, request: Request) -> Response:
     """Replaces the attributes; they set the starting point of the personal policy at once."""
     name, body = path_id("user_id", user_id), await parse(request, _BODY)
-    return _json(await put_user(engine_of(request), name, body.attributes))
+    return json_answer(await put_user(engine_of(request), name, body.attributes))
 
 
 @router.patch(
@@ -64,7 +63,7 @@ async def put_user_attributes(user_id: str, request: Request) -> Response:
 async def patch_user_attributes(user_id: str, request: Request) -> Response:
     """Sets the attributes that the body names; null takes one away, the others stay."""
     name, body = path_id("user_id", user_id), await parse(request, _PATCH)
-    return _json(await patch_user(engine_of(request), name, body.attributes))
+    return json_answer(await patch_user(engine_of(request), name, body.attributes))
 
 
 @router.delete("/v1/users/{user_id}", summary="Forget a user", status_code=204, responses=problems(422, 503))
@@ -83,7 +82,7 @@ async def forget_user(user_id: str, request: Request) -> Response:
 async def post_warm_up(user_id: str, request: Request) -> Response:
     """Applies events of any age in the order of their times; the very next recommendation is personal."""
     name, body = path_id("user_id", user_id), await parse(request, _HISTORY)
-    return _json(await warm_up(engine_of(request), name, body.events))
+    return json_answer(await warm_up(engine_of(request), name, body.events))
 
 
 @router.post(
@@ -96,7 +95,7 @@ async def post_reset(user_id: str, request: Request) -> Response:
     """Forgets everything learned; attributes stay unless the body says otherwise."""
     name = path_id("user_id", user_id)
     body = await parse(request, _RESET) if await request.body() else ResetBody()
-    return _json(await reset_user(engine_of(request), name, attributes=body.attributes))
+    return json_answer(await reset_user(engine_of(request), name, attributes=body.attributes))
 
 
 @router.post(
@@ -108,7 +107,7 @@ async def post_reset(user_id: str, request: Request) -> Response:
 async def post_merge(user_id: str, request: Request) -> Response:
     """Moves transitions, seen items and attributes here (this user's attributes win), and deletes the other user."""
     name, body = path_id("user_id", user_id), await parse(request, _MERGE)
-    return _json(await merge_users(engine_of(request), name, body.source_user_id))
+    return json_answer(await merge_users(engine_of(request), name, body.source_user_id))
 
 
 @router.get(
@@ -135,8 +134,4 @@ async def get_export(user_id: str, request: Request) -> Response:
 )
 async def get_explanation(user_id: str, request: Request, k: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
     """Returns the leading items beside the meta-policy's ranks, and the exact effect of every transition on them."""
-    return _json(await explain_user(engine_of(request), path_id("user_id", user_id), k))
-
-
-def _json(content: object) -> Response:
-    return Response(json.dumps(content), media_type="application/json")
+    return json_answer(await explain_user(engine_of(request), path_id("user_id", user_id), k))

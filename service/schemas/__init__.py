@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from service.schemas.admin import KeyBody, KeyCreated, KeyPage, KeyResponse, TenantBody, TenantPage, TenantResponse
 from service.schemas.base import Attributes, Problem, check_id
-from service.schemas.feedback import Event, EventBatch, FeedbackResponse
+from service.schemas.feedback import Event, EventBatch, FeedbackResponse, HistoryEvent
 from service.schemas.items import (
     BulkItem,
     BulkResponse,
@@ -33,7 +33,6 @@ from service.schemas.recommendations import (
 )
 from service.schemas.users import (
     ExplainResponse,
-    HistoryEvent,
     MergeBody,
     ResetBody,
     UserBody,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = ["AttributeValue", "Attributes", "Closed", "Id", "Name", "Number", "Problem", "Text", "check_id"]
+__all__ = ["AttributeValue", "Attributes", "Closed", "Id", "Name", "Number", "Problem", "Text", "Time", "check_id"]
 
 
 def check_id(value: str) -> str:
@@ -23,11 +24,18 @@ def check_id(value: str) -> str:
     return value
 
 
+def _with_zone(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("needs a time zone, for example 2026-11-23T20:00:00Z")
+    return value
+
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(check_id)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(check_id)]
 Text = Annotated[str, StringConstraints(max_length=1024)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 AttributeValue = Number | Text | Annotated[list[Text], Field(max_length=64)]
+Time = Annotated[datetime, Field(strict=False), AfterValidator(_with_zone)]
 Attributes = Annotated[dict[Name, AttributeValue], Field(max_length=64)]
 
 

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.schemas.base import Closed, Id, Number
+from service.schemas.base import Closed, Id, Number, Time
 from service.settings import EventType
 
-__all__ = ["Event", "EventBatch", "FeedbackResponse"]
+__all__ = ["Event", "EventBatch", "FeedbackResponse", "HistoryEvent"]
 
 
-class Event(Closed):
-    """One thing that a user did."""
+class HistoryEvent(Closed):
+    """One thing that a user did, wherever that was."""
+
+    event_id: Id = Field(description="Counts exactly once for its user.")
+    type: EventType
+    item_id: Id
+    value: Number | None = Field(default=None, description="The rating of type rating; reward in 0..1 of type custom.")
+    timestamp: Time | None = Field(default=None, description="RFC 3339; now when absent.")
+
+    @model_validator(mode="after")
+    def _valued(self) -> HistoryEvent:
+        if self.type == "rating" and self.value is None:
+            raise ValueError("a rating needs its value")
+        if self.type == "custom" and self.value is not None and not 0 <= self.value <= 1:
+            raise ValueError("the value of a custom event is its reward and must lie in 0..1")
+        return self
+
+
+class Event(HistoryEvent):
+    """One thing that a user did, here."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"event_id": "e1", "user_id": "ada", "item_id": "50", "type": "like"}]}
     )
 
-    event_id: Id = Field(description="Counts exactly once for its user.")
-    type: EventType
-    item_id: Id
     user_id: Id | None = Field(
         default=None, description="May be left out with a recommendation id made by the service."
     )
     recommendation_id: Id | None = Field(default=None, description="The slate that showed the item, if one did.")
-    value: Number | None = Field(default=None, description="The rating of type rating; reward in 0..1 of type custom.")
-    timestamp: Annotated[datetime, Field(strict=False)] | None = Field(
-        default=None, description="RFC 3339; now when absent."
-    )
 
     @model_validator(mode="after")
-    def _complete(self) -> Event:
+    def _owned(self) -> Event:
         if self.user_id is None and self.recommendation_id is None:
             raise ValueError("give user_id, or a recommendation_id made by the service")
-        if self.type == "rating" and self.value is None:
-            raise ValueError("a rating needs its value")
-        if self.type == "custom" and self.value is not None and not 0 <= self.value <= 1:
-            raise ValueError("the value of a custom event is its reward and must lie in 0..1")
-        if self.timestamp is not None and self.timestamp.tzinfo is None:
-            raise ValueError("timestamp needs a time zone, for example 2026-11-23T20:00:00Z")
         return self
 
 

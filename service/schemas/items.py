@@ -5,20 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from service.schemas.base import Attributes, AttributeValue, Closed, Id, Name
+from service.schemas.base import Attributes, AttributeValue, Closed, Id, Name, Time
 
 __all__ = ["BulkItem", "BulkResponse", "ItemBody", "ItemPage", "ItemPatch", "ItemResponse", "SimilarResponse"]
 
 
-def _with_zone(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise ValueError("needs a time zone, for example 2026-11-23T20:00:00Z")
-    return value
-
-
-Time = Annotated[datetime, Field(strict=False), AfterValidator(_with_zone)]
 _PUBLISHED = Field(default=None, description="RFC 3339; not shown before. Absent: at once.")
 _EXPIRES = Field(default=None, description="RFC 3339; not shown from then on. Absent: never.")
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from service.schemas.base import Attributes, AttributeValue, Closed, Id, Name, Number
-from service.settings import EventType
+from service.schemas.base import Attributes, AttributeValue, Closed, Id, Name
+from service.schemas.feedback import HistoryEvent
 
 __all__ = [
     "ExplainResponse",
-    "HistoryEvent",
     "MergeBody",
     "ResetBody",
     "UserBody",
@@ -36,28 +35,6 @@ class UserPatch(Closed):
     model_config = ConfigDict(json_schema_extra={"examples": [{"attributes": {"age": 32, "gender": None}}]})
 
     attributes: Annotated[dict[Name, AttributeValue | None], Field(max_length=64)]
-
-
-class HistoryEvent(Closed):
-    """One thing that the user did before, wherever that was."""
-
-    event_id: Id = Field(description="Counts exactly once for its user.")
-    type: EventType
-    item_id: Id
-    value: Number | None = Field(default=None, description="The rating of type rating; reward in 0..1 of type custom.")
-    timestamp: Annotated[datetime, Field(strict=False)] | None = Field(
-        default=None, description="RFC 3339, however long ago; now when absent."
-    )
-
-    @model_validator(mode="after")
-    def _complete(self) -> HistoryEvent:
-        if self.type == "rating" and self.value is None:
-            raise ValueError("a rating needs its value")
-        if self.type == "custom" and self.value is not None and not 0 <= self.value <= 1:
-            raise ValueError("the value of a custom event is its reward and must lie in 0..1")
-        if self.timestamp is not None and self.timestamp.tzinfo is None:
-            raise ValueError("timestamp needs a time zone, for example 2026-11-23T20:00:00Z")
-        return self
 
 
 class WarmUpBody(Closed):

@@ -15,10 +15,12 @@ import struct
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from service.settings import EventType
 
 __all__ = [
     "EVENT_TYPES",
@@ -74,7 +76,8 @@ SETTLED: Final = 2
 NO_SLATE: Final = b"\0" * 8
 
 
-EVENT_TYPES: Final = ("impression", "click", "like", "dislike", "skip", "rating", "purchase", "dwell", "custom")
+EVENT_TYPES: Final = get_args(EventType)
+"""By the number of their bit: a new type goes to the end of `EventType`."""
 ALL_TYPES: Final = 2 ** len(EVENT_TYPES) - 1
 
 

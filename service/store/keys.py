@@ -38,6 +38,7 @@ __all__ = [
     "new_recommendation_id",
     "pattern_of",
     "slate_of",
+    "user_named_by",
     "user_of_recommendation",
 ]
 
@@ -156,3 +157,12 @@ def user_of_recommendation(tenant: str, recommendation_id: str) -> UserKeys | No
     if len(parts) == 3 and parts[0] == "r1" and len(parts[1]) == 32 and set(parts[1]) <= set("0123456789abcdef"):
         return UserKeys(tenant, parts[1])
     return None
+
+
+def user_named_by(tenant: str, user_id: str | None, recommendation_id: str | None) -> UserKeys | None:
+    """Returns whom a user id and a recommendation id name; None where they contradict each other, or name nobody."""
+    named = UserKeys.of(tenant, user_id) if user_id is not None else None
+    owner = user_of_recommendation(tenant, recommendation_id) if recommendation_id is not None else None
+    if named is not None and owner is not None and named.user != owner.user:
+        return None
+    return named or owner

@@ -153,10 +153,19 @@ class UserStore:
             )
         )
 
-    async def erase(self, keys: UserKeys, tombstone: bytes) -> None:
-        """Replaces everything of a user by a tombstone that outlives whatever may still be in flight."""
+    async def erase(self, keys: UserKeys, tombstone: bytes, expected_head: bytes = b"*") -> bool:
+        """Replaces everything of a user by a tombstone that outlives whatever may still be in flight.
+
+        Args:
+            keys: whose.
+            tombstone: what is left.
+            expected_head: of the state that it must replace, b"*" for any; returns False where it is another.
+
+        Raises:
+            StoreUnavailable: Redis is away; whether the write happened is unknown.
+        """
         ttl = max(self._impression_ttl_s, self._settings.event_window_s)
-        await self._replace(keys, tombstone, ttl, b"*", repeatable=True)
+        return await self._replace(keys, tombstone, ttl, expected_head, repeatable=expected_head == b"*")
 
     async def reset(self, keys: UserKeys, expected_head: bytes, state: bytes) -> bool:
         """Replaces everything of a user by a new state; False where the state changed since it was read.

@@ -248,3 +248,28 @@ async def test_a_thousand_events_of_history_fit_into_one_call(app: Running) -> N
     ]
     response = await app.client.post("/v1/users/ada/warm-up", json={"events": told})
     assert (response.status_code, response.json()["applied"]) == (200, 1000), response.text[:200]
+
+
+async def test_warm_up_that_applies_nothing_makes_no_user(app: Running) -> None:
+    body = (await app.client.post("/v1/users/ada/warm-up", json=history("ghost"))).json()
+    assert (body["applied"], len(body["rejected"])) == (0, 1)
+    assert (await app.client.get("/v1/users/ada")).status_code == 404
+
+
+async def test_merge_takes_along_what_was_told_of_the_source_meanwhile(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.like("session", "item8", "s1")
+    original, told = app.engine.users.commit, list[str]()
+
+    async def commit(*given: Any) -> bool:
+        written = await original(*given)
+        if not told:
+            told.append("s2")
+            await app.like("session", "item12", "s2")
+        return written
+
+    monkeypatch.setattr(app.engine.users, "commit", commit)
+    body = (await app.client.post("/v1/users/ada/merge", json={"source_user_id": "session"})).json()
+    assert body["transitions"] == 2
+    assert (await app.client.get("/v1/users/session")).status_code == 404
