@@ -22,6 +22,10 @@ _DUAL_CLIP = DUAL_CLIP
 _BOUND = LOG_RATIO_BOUND
 _PIVOT = POPULARITY_PIVOT
 _POWER_ITERATIONS = 3
+# An item less likely than e^-30 of the likeliest one is left out of sums: a million of them do not change a float32.
+_NEGLIGIBLE = -30.0
+# How far, in logits, values may move before all items are scored again.
+_LIST_SLACK = 1.0
 # Reassociation lets reductions use SIMD; NaN and infinity keep their meaning because the guards rely on it.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
 
@@ -41,6 +45,70 @@ def score_items(features: NDArray[Any], popularity: NDArray[Any], weights: NDArr
         for d in range(features.shape[1]):
             total += features[i, d] * weights[d]
         out[i] = total
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _likely_items(
+    values: NDArray[Any], rest: NDArray[np.bool_], touched: NDArray[np.int32], margin: float, out: NDArray[np.int32]
+) -> int:
+    """Writes the touched items, and the rest with values within `margin` of the best of it; returns how many.
+
+    Args:
+        values: [n] float, of all items.
+        rest: [n] bool.
+        touched: [U] int32.
+        margin: in units of value.
+        out: [n] int32, its beginning overwritten.
+    """
+    best = -np.inf
+    for i in range(values.shape[0]):
+        if rest[i] and values[i] > best:
+            best = values[i]
+    count = touched.shape[0]
+    for u in range(count):
+        out[u] = touched[u]
+    for i in range(values.shape[0]):
+        if rest[i] and values[i] >= best - margin:
+            out[count] = i
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _score_some(
+    features: NDArray[Any], popularity: NDArray[Any], weights: NDArray[Any], some: NDArray[np.int32], out: NDArray[Any]
+) -> None:
+    """Writes what `score_items` does, for the items `some` [m] int32 alone."""
+    for i in some:
+        total = popularity[i]
+        for d in range(features.shape[1]):
+            total += features[i, d] * weights[d]
+        out[i] = total
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _score_and_measure(
+    features: NDArray[Any], popularity: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]
+) -> float:
+    """Does what `score_items` does; returns max_i |f_i|: no value moves further than that times the weights do."""
+    longest = features.dtype.type(0.0)
+    for i in range(features.shape[0]):
+        total = popularity[i]
+        square = features.dtype.type(0.0)
+        for d in range(features.shape[1]):
+            total += features[i, d] * weights[d]
+            square += features[i, d] * features[i, d]
+        out[i] = total
+        longest = max(longest, square)
+    return math.sqrt(longest)
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _distance(a: NDArray[Any], b: NDArray[Any]) -> float:
+    square = 0.0
+    for d in range(a.shape[0]):
+        square += (a[d] - b[d]) * (a[d] - b[d])
+    return math.sqrt(square)
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -92,6 +160,7 @@ def _policy_gradient(
     log_propensities: NDArray[Any],
     usable: NDArray[np.bool_],
     rest: NDArray[np.bool_],
+    likely: NDArray[np.int32],
     touched: NDArray[np.int32],
     allowed: NDArray[np.bool_],
     policy_coef: float,
@@ -102,12 +171,15 @@ def _policy_gradient(
     gradient: NDArray[Any],
     stats: NDArray[np.float64],
 ) -> None:
-    """Adds the clipped policy gradient and the entropy gradient to `gradient`; see `losses` for the formulas."""
-    n, dim = features.shape
+    """Adds the clipped policy gradient and the entropy gradient to `gradient`; see `losses` for the formulas.
+
+    Of the rest only the `likely` items are looked at: all others together would not change a sum.
+    """
+    dim = features.shape[1]
     count, width = allowed.shape
     # The rest is weighed from its own maximum, so that its mean keeps its digits however small its share is.
     rest_top = -np.inf
-    for i in range(n):
+    for i in likely:
         if rest[i] and values[i] > rest_top:
             rest_top = values[i]
     top = rest_top
@@ -118,11 +190,11 @@ def _policy_gradient(
     mean = np.zeros(dim, features.dtype)
     tilted = np.zeros(dim, features.dtype)
     with_entropy = entropy_coef != 0.0
-    for i in range(n):
+    for i in likely:
         if rest[i]:
             logit = (values[i] - rest_top) / temperature
-            e = math.exp(logit)
-            if e > 0.0:
+            if logit > _NEGLIGIBLE:
+                e = math.exp(logit)
                 rest_mass += e
                 share = features.dtype.type(e)
                 for d in range(dim):
@@ -256,6 +328,10 @@ def adapt_one(
     gradient = np.empty(dim, features.dtype)
     with_policy = entropy_coef != 0.0 or (policy_coef != 0.0 and usable.any())
     values = np.empty(n if with_policy else 0, features.dtype)
+    listed = np.empty(n if with_policy else 0, np.int32)
+    likely = 0
+    scored_at = start
+    reach = 0.0
     for k in range(step_sizes.shape[0]):
         for d in range(dim):
             gradient[d] = start[d] - weights[d]
@@ -277,10 +353,21 @@ def adapt_one(
                 j = count - 1 - back
                 credit = errors[j] + (discount * credit if continues[j] else 0.0)
                 advantages[j] = credit
-            score_items(features, popularity, weights, values)
+            if k > 0 and _distance(weights, scored_at) <= reach:
+                _score_some(features, popularity, weights, listed[:likely], values)
+            else:
+                if k == 0:
+                    longest = _score_and_measure(features, popularity, weights, values)
+                    # So near to where everything was scored, no item but the listed ones can have become likely.
+                    reach = _LIST_SLACK * temperature / max(longest, 1e-30)
+                else:
+                    score_items(features, popularity, weights, values)
+                scored_at = weights.copy()
+                margin = temperature * (2.0 * _LIST_SLACK - _NEGLIGIBLE)
+                likely = _likely_items(values, rest, touched, margin, listed)
             _policy_gradient(
-                features, rows, values, item_values, advantages, log_propensities, usable, rest, touched, allowed,
-                policy_coef, entropy_coef, temperature, clip, recency, gradient, stats,
+                features, rows, values, item_values, advantages, log_propensities, usable, rest, listed[:likely],
+                touched, allowed, policy_coef, entropy_coef, temperature, clip, recency, gradient, stats,
             )  # fmt: skip
         if posterior:
             precondition(scaled, lower, gradient)

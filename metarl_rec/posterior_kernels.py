@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 __all__ = ["factor", "precondition"]
 
+# As in `kernels`: reductions use SIMD, NaN and infinity keep their meaning.
+_FAST = {"reassoc", "contract", "arcp", "nsz"}
 
-@njit(cache=True, nogil=True)
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
 def factor(scaled: NDArray[Any]) -> NDArray[np.float64]:
     """Returns the lower Cholesky factor [B, B] float64 of I + S S' for S [B, D]; its diagonal is at least 1."""
     count, dim = scaled.shape
@@ -31,7 +34,7 @@ def factor(scaled: NDArray[Any]) -> NDArray[np.float64]:
     return lower
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=_FAST)
 def precondition(scaled: NDArray[Any], lower: NDArray[np.float64], gradient: NDArray[Any]) -> None:
     """Replaces a gradient g [D] by (I + S'S)^-1 g = g - S'(I + S S')^-1 S g."""
     count, dim = scaled.shape

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
 from numpy.typing import NDArray
 
 __all__ = ["greedy_slate", "greedy_slates", "sample_slate", "sample_slates", "slate_log_propensities"]
@@ -116,7 +116,7 @@ def slate_log_propensities(
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, parallel=True)
 def sample_slates(
     values: NDArray[Any], candidates: NDArray[np.bool_], temperature: float, uniforms: NDArray[np.float64]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -133,7 +133,7 @@ def sample_slates(
     """
     items = np.empty(uniforms.shape, np.int32)
     log_propensities = np.empty(uniforms.shape, np.float64)
-    for user in range(values.shape[0]):
+    for user in prange(values.shape[0]):
         items[user], log_propensities[user] = sample_slate(values[user], candidates[user], temperature, uniforms[user])
     return items, log_propensities
 
