@@ -16,6 +16,7 @@ __all__ = ["PROTOCOLS", "run_protocol"]
 PROTOCOLS = {
     "cold-start": "metarl_rec.protocols.cold_start",
     "drift": "metarl_rec.protocols.drift",
+    "real-drift": "metarl_rec.protocols.real_drift",
     "cold-items": "metarl_rec.protocols.cold_items",
     "signals": "metarl_rec.protocols.signals",
     "ablation": "metarl_rec.protocols.ablation",

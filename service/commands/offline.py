@@ -221,7 +221,17 @@ def tune(
 def evaluate(
     protocol: Annotated[
         Literal[
-            "cold-start", "drift", "cold-items", "signals", "conditions", "ablation", "metarec", "bandit", "mdp", "sine"
+            "cold-start",
+            "drift",
+            "real-drift",
+            "cold-items",
+            "signals",
+            "conditions",
+            "ablation",
+            "metarec",
+            "bandit",
+            "mdp",
+            "sine",
         ]
         | None,
         typer.Option(help="Train and judge anew on a protocol's own data and tasks; without it, judge the checkpoint."),
@@ -236,7 +246,8 @@ def evaluate(
     Without --protocol the stored checkpoint plays its split's held-out users: table, JSON with raw results, a curve.
 
     cold-start: the full catalogue over 20 splits of the work directory's users, all baselines, each split trained anew;
-    splits that were played before are kept. drift: worlds that move. conditions: slates of ten, late and missing
+    splits that were played before are kept. drift: worlds that move. real-drift: real ratings in time order. cold-
+    items: items known by attributes alone. signals: non-clicks and warm-up. conditions: slates of ten, late and missing
     answers. ablation: one part changed at a time. metarec: RecBole-MetaRec's ranking protocol. bandit, mdp: the task
     distributions of RL^2. sine: few-shot regression. Each writes report.html, report.json (raw results), curves.png.
     """
