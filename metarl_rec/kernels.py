@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from metarl_rec.inner_params import DUAL_CLIP, LOG_RATIO_BOUND, POPULARITY_PIVOT
 from metarl_rec.posterior_kernels import factor, precondition
+from metarl_rec.scoring_kernels import distance, likely_items, score_and_measure, score_items, score_some
 
 __all__ = ["adapt_batch", "adapt_one", "score_items"]
 
@@ -28,87 +29,6 @@ _NEGLIGIBLE = -30.0
 _LIST_SLACK = 1.0
 # Reassociation lets reductions use SIMD; NaN and infinity keep their meaning because the guards rely on it.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
-
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
-def score_items(features: NDArray[Any], popularity: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
-    """Writes v_i = mu_i + f_i . w into `out`.
-
-    Args:
-        features: [n, D] float.
-        popularity: [n] float.
-        weights: [D] float.
-        out: [n] float, overwritten.
-    """
-    for i in range(features.shape[0]):
-        total = popularity[i]
-        for d in range(features.shape[1]):
-            total += features[i, d] * weights[d]
-        out[i] = total
-
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
-def _likely_items(
-    values: NDArray[Any], rest: NDArray[np.bool_], touched: NDArray[np.int32], margin: float, out: NDArray[np.int32]
-) -> int:
-    """Writes the touched items, and the rest with values within `margin` of the best of it; returns how many.
-
-    Args:
-        values: [n] float, of all items.
-        rest: [n] bool.
-        touched: [U] int32.
-        margin: in units of value.
-        out: [n] int32, its beginning overwritten.
-    """
-    best = -np.inf
-    for i in range(values.shape[0]):
-        if rest[i] and values[i] > best:
-            best = values[i]
-    count = touched.shape[0]
-    for u in range(count):
-        out[u] = touched[u]
-    for i in range(values.shape[0]):
-        if rest[i] and values[i] >= best - margin:
-            out[count] = i
-            count += 1
-    return count
-
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
-def _score_some(
-    features: NDArray[Any], popularity: NDArray[Any], weights: NDArray[Any], some: NDArray[np.int32], out: NDArray[Any]
-) -> None:
-    """Writes what `score_items` does, for the items `some` [m] int32 alone."""
-    for i in some:
-        total = popularity[i]
-        for d in range(features.shape[1]):
-            total += features[i, d] * weights[d]
-        out[i] = total
-
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
-def _score_and_measure(
-    features: NDArray[Any], popularity: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]
-) -> float:
-    """Does what `score_items` does; returns max_i |f_i|: no value moves further than that times the weights do."""
-    longest = features.dtype.type(0.0)
-    for i in range(features.shape[0]):
-        total = popularity[i]
-        square = features.dtype.type(0.0)
-        for d in range(features.shape[1]):
-            total += features[i, d] * weights[d]
-            square += features[i, d] * features[i, d]
-        out[i] = total
-        longest = max(longest, square)
-    return math.sqrt(longest)
-
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
-def _distance(a: NDArray[Any], b: NDArray[Any]) -> float:
-    square = 0.0
-    for d in range(a.shape[0]):
-        square += (a[d] - b[d]) * (a[d] - b[d])
-    return math.sqrt(square)
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -353,18 +273,18 @@ def adapt_one(
                 j = count - 1 - back
                 credit = errors[j] + (discount * credit if continues[j] else 0.0)
                 advantages[j] = credit
-            if k > 0 and _distance(weights, scored_at) <= reach:
-                _score_some(features, popularity, weights, listed[:likely], values)
+            if k > 0 and distance(weights, scored_at) <= reach:
+                score_some(features, popularity, weights, listed[:likely], values)
             else:
                 if k == 0:
-                    longest = _score_and_measure(features, popularity, weights, values)
+                    longest = score_and_measure(features, popularity, weights, values)
                     # So near to where everything was scored, no item but the listed ones can have become likely.
                     reach = _LIST_SLACK * temperature / max(longest, 1e-30)
                 else:
                     score_items(features, popularity, weights, values)
                 scored_at = weights.copy()
                 margin = temperature * (2.0 * _LIST_SLACK - _NEGLIGIBLE)
-                likely = _likely_items(values, rest, touched, margin, listed)
+                likely = likely_items(values, rest, touched, margin, listed)
             _policy_gradient(
                 features, rows, values, item_values, advantages, log_propensities, usable, rest, listed[:likely],
                 touched, allowed, policy_coef, entropy_coef, temperature, clip, recency, gradient, stats,

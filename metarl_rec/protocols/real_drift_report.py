@@ -23,9 +23,12 @@ __all__ = [
     "report",
 ]
 
-POPULARITY, UNADAPTED = "popularity", "meta-policy"
-STATIONARY, FORGETTING = "HB linear, greedy", "HB linear, forgetting"
-LATEST, OURS = "adapted, as served", "adapted, forgetting"
+POPULARITY = "popularity"
+UNADAPTED = "meta-policy"
+STATIONARY = "HB linear, greedy"
+FORGETTING = "HB linear, forgetting"
+LATEST = "adapted, as served"
+OURS = "adapted, forgetting"
 
 ALL, THIRD = "all", "least similar third"
 
