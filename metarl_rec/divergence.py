@@ -9,12 +9,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from metarl_rec.fastmath import FAST
+
 __all__ = ["policy_kl"]
 
-_FAST = {"reassoc", "contract", "arcp", "nsz"}
 
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def policy_kl(values: NDArray[Any], start_values: NDArray[Any], rest: NDArray[np.bool_], temperature: float) -> float:
     """Returns KL(softmax(values / tau) || softmax(start_values / tau)) over the items in `rest`, in nats.
 

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from metarl_rec.fastmath import FAST
 from metarl_rec.inner_params import DUAL_CLIP, LOG_RATIO_BOUND, POPULARITY_PIVOT
 from metarl_rec.posterior_kernels import factor, precondition
 from metarl_rec.scoring_kernels import distance, likely_items, score_and_measure, score_items, score_some
@@ -27,11 +28,9 @@ _POWER_ITERATIONS = 3
 _NEGLIGIBLE = -30.0
 # How far, in logits, values may move before all items are scored again.
 _LIST_SLACK = 1.0
-# Reassociation lets reductions use SIMD; NaN and infinity keep their meaning because the guards rely on it.
-_FAST = {"reassoc", "contract", "arcp", "nsz"}
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def _largest_curvature(rows: NDArray[Any], omega: NDArray[Any]) -> float:
     """Returns lambda_max(I + sum_j omega_j f_j f_j') by power iteration from the heaviest transition's features."""
     count, dim = rows.shape
@@ -70,7 +69,7 @@ def _largest_curvature(rows: NDArray[Any], omega: NDArray[Any]) -> float:
     return length
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def _policy_gradient(
     features: NDArray[Any],
     rows: NDArray[Any],
@@ -182,7 +181,7 @@ def _policy_gradient(
             gradient[d] -= share * (tilted[d] - shift * mean[d])
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def adapt_one(
     features: NDArray[Any],
     popularity: NDArray[Any],
@@ -300,7 +299,7 @@ def adapt_one(
     return weights
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
 def adapt_batch(
     features: NDArray[Any],
     popularity: NDArray[Any],

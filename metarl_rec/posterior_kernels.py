@@ -12,13 +12,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from metarl_rec.fastmath import FAST
+
 __all__ = ["factor", "precondition"]
 
-# As in `kernels`: reductions use SIMD, NaN and infinity keep their meaning.
-_FAST = {"reassoc", "contract", "arcp", "nsz"}
 
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def factor(scaled: NDArray[Any]) -> NDArray[np.float64]:
     """Returns the lower Cholesky factor [B, B] float64 of I + S S' for S [B, D]; its diagonal is at least 1."""
     count, dim = scaled.shape
@@ -34,7 +33,7 @@ def factor(scaled: NDArray[Any]) -> NDArray[np.float64]:
     return lower
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def precondition(scaled: NDArray[Any], lower: NDArray[np.float64], gradient: NDArray[Any]) -> None:
     """Replaces a gradient g [D] by (I + S'S)^-1 g = g - S'(I + S S')^-1 S g."""
     count, dim = scaled.shape

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from metarl_rec.dataset import Dataset
 from metarl_rec.errors import DataError
+from metarl_rec.fastmath import FAST
 from metarl_rec.inner_params import InnerParams
-from metarl_rec.kernels import adapt_one, score_items
+from metarl_rec.kernels import adapt_one
+from metarl_rec.scoring_kernels import score_items
+from metarl_rec.slates import greedy_slate
 
 __all__ = ["Kind", "Memory", "Timelines", "play", "timelines"]
 
-# As in `kernels`: reductions use SIMD, NaN and infinity keep their meaning.
-_FAST = {"reassoc", "contract", "arcp", "nsz"}
 _NONE, _KALMAN, _FADING, _SERVED = range(4)
 Kind = Literal["none", "kalman", "fading", "served"]
 
@@ -134,7 +135,7 @@ def play(
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, parallel=True, fastmath=FAST)
 def _play(
     kind: int,
     features: NDArray[np.float32],
@@ -188,11 +189,7 @@ def _play(
                         0.0, 0.0, 1.0, 0.2, 0.0, served_forgetting, caution, np.zeros(3),
                     )  # fmt: skip
                 score_items(features, popularity, weights, values)
-                best = -1
-                for i in range(n):
-                    if candidate[i] and (best < 0 or values[i] > values[best]):
-                        best = i
-                if best >= 0:
+                for best in greedy_slate(values, candidate, 1):
                     # What lies before t is no candidate any more; -1 is an item that the user never liked.
                     hits[user, t - history] = t <= place[user, best] < t + window
                     candidate[best] = False
@@ -208,7 +205,7 @@ def _play(
     return hits
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def _filter(
     mean: NDArray[Any], covariance: NDArray[Any], row: NDArray[Any], error: float, noise: float, retention: float
 ) -> None:
@@ -231,7 +228,7 @@ def _filter(
         covariance[d, d] += 1.0 - retention * retention
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def _add(
     pull: NDArray[Any], curvature: NDArray[Any], row: NDArray[Any], error: float, noise: float, kept: float
 ) -> None:
@@ -243,7 +240,7 @@ def _add(
             curvature[d, e] = kept * curvature[d, e] + share * row[e]
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def _ridge(curvature: NDArray[Any], pull: NDArray[Any]) -> NDArray[np.float64]:
     """Returns (I + curvature)^-1 pull by Cholesky; reads the lower triangle."""
     dim = len(pull)

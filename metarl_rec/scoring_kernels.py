@@ -12,13 +12,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from metarl_rec.fastmath import FAST
+
 __all__ = ["distance", "likely_items", "score_and_measure", "score_items", "score_some"]
 
-# As in `kernels`: reductions use SIMD, NaN and infinity keep their meaning.
-_FAST = {"reassoc", "contract", "arcp", "nsz"}
 
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def score_items(features: NDArray[Any], popularity: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]) -> None:
     """Writes v_i = mu_i + f_i . w into `out`.
 
@@ -35,7 +34,7 @@ def score_items(features: NDArray[Any], popularity: NDArray[Any], weights: NDArr
         out[i] = total
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def likely_items(
     values: NDArray[Any], rest: NDArray[np.bool_], touched: NDArray[np.int32], margin: float, out: NDArray[np.int32]
 ) -> int:
@@ -62,7 +61,7 @@ def likely_items(
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def score_some(
     features: NDArray[Any], popularity: NDArray[Any], weights: NDArray[Any], some: NDArray[np.int32], out: NDArray[Any]
 ) -> None:
@@ -74,7 +73,7 @@ def score_some(
         out[i] = total
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def score_and_measure(
     features: NDArray[Any], popularity: NDArray[Any], weights: NDArray[Any], out: NDArray[Any]
 ) -> float:
@@ -91,7 +90,7 @@ def score_and_measure(
     return math.sqrt(longest)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def distance(a: NDArray[Any], b: NDArray[Any]) -> float:
     """Returns |a - b| of two vectors [D]."""
     square = 0.0

@@ -108,9 +108,11 @@ async def reset_user(engine: Engine, user_id: str, *, attributes: bool) -> dict[
     """
 
     def fresh(state: UserState) -> UserState:
-        kept = {} if attributes else _existing(state).attributes
+        held = _existing(state)
         # Another life: feedback on what was shown before must not bring anything back.
-        return UserState(life=secrets.token_bytes(8), created=_existing(state).created, attributes=kept)
+        return UserState(
+            life=secrets.token_bytes(8), created=held.created, attributes={} if attributes else held.attributes
+        )
 
     state = await change_user(engine, UserKeys.of(engine.settings.tenant, user_id), fresh, anew=True)
     return _description(engine, user_id, state)

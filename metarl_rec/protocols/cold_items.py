@@ -17,7 +17,7 @@ from metarl_rec.preparing import prepared, split_embedding
 from metarl_rec.prior import fit_linear_encoder
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocols.parts import kept_splits
-from metarl_rec.protocols.result import Bar, ProtocolResult, Table, Watch, mean_and_error, measured
+from metarl_rec.protocols.result import ProtocolResult, Table, Watch, above, measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.statistics import by_user
@@ -138,8 +138,7 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         paired = "" if name == OURS else measured(gap, digits=4, sign=True)
         rows.append((name, measured(by_user(people, values), digits=4), paired))
         if name in (RANDOM, SAME, TUNED, UNADAPTED):
-            mean, error = mean_and_error(gap)
-            bars.append(Bar(f"adapted above {name}", "by more than 2 paired s.e.", paired, mean > 2 * error))
+            bars.append(above(f"adapted above {name}", gap, digits=4))
             verdict.append(f"Adapted minus {name}: {paired}.")
     return ProtocolResult(
         protocol="cold-items",

@@ -20,7 +20,7 @@ from metarl_rec.preparing import split_problem
 from metarl_rec.problem import Problem
 from metarl_rec.protocol import NOISE_GRID
 from metarl_rec.protocols.parts import kept
-from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, mean_and_error, measured
+from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, above, measured, not_below
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.threads import share_cores
@@ -204,16 +204,12 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         )
         tables.append(Table(f"World: {world} {WORLDS[world]}", columns, rows, note, strong=(OURS,)))
         stationary, forgetting = ((totals[OURS] - totals[name]).ravel() for name in (STATIONARY, FORGETTING))
-        mean, error = mean_and_error(stationary)
-        name = f"{world}: above tuned HB without forgetting"
-        bars.append(Bar(name, "by more than 2 paired s.e.", measured(stationary, sign=True), mean > 2 * error))
-        mean, error = mean_and_error(forgetting)
-        asked, found = "not below (2 paired s.e.)", measured(forgetting, sign=True)
-        bars.append(Bar(f"{world}: HB with tuned forgetting", asked, found, mean > -2 * error))
+        bars.append(above(f"{world}: above tuned HB without forgetting", stationary))
+        bars.append(not_below(f"{world}: HB with tuned forgetting", forgetting))
         unadapted = measured((totals[OURS] - totals[UNADAPTED]).ravel(), sign=True)
         verdict.append(
             f"{world}: adapted minus HB without forgetting {measured(stationary, sign=True)}, minus HB with tuned "
-            f"forgetting {found}, minus no adaptation {unadapted}."
+            f"forgetting {measured(forgetting, sign=True)}, minus no adaptation {unadapted}."
         )
         panels.append(_panel(world, here, settings.steps))
     return ProtocolResult(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from metarl_rec.evolution import evolve
 from metarl_rec.mdps.playing import oracle_rewards, planner_rewards, psrl_rewards
-from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, mean_and_error, measured
+from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, above, mean_and_error, measured
 from metarl_rec.threads import share_cores
 from metarl_rec.workspace import Workspace
 
@@ -125,10 +125,9 @@ def _table(name: str, episodes: int, rewards: dict[str, NDArray[np.float64]]) ->
 
 def _bars(name: str, episodes: int, rewards: dict[str, NDArray[np.float64]]) -> list[Bar]:
     mean, _ = mean_and_error(rewards[OURS])
-    gap, error = mean_and_error(rewards[OURS] - rewards[PSRL])
     best, spread = mean_and_error(rewards[ORACLE] / episodes)
     bars = [
-        Bar(f"{name}: above PSRL run here", "by more than 2 paired s.e.", f"{gap:+.2f} ± {error:.2f}", gap > 2 * error),
+        above(f"{name}: above PSRL run here", rewards[OURS] - rewards[PSRL]),
         Bar(
             f"{name}: oracle",
             f"{_ORACLE} an episode",

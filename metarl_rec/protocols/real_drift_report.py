@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarl_rec.errors import DataError
-from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, mean_and_error, measured
+from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, above, mean_and_error, measured, not_below
 from metarl_rec.statistics import by_user
 
 __all__ = [
@@ -62,7 +62,8 @@ def report(settings: dict[str, Any], data: str, played: list[dict[str, Any]]) ->
         mine = {name: rate[here] for name, rate in rates.items()}
         tables.append(_table(f"{group}: {count} people, {len(ids)} episodes", ids, mine, _note(played)))
         gaps = {other: by_user(ids, mine[OURS] - mine[other]) for other in (STATIONARY, FORGETTING, UNADAPTED)}
-        bars.extend(_bars(group, gaps[STATIONARY], gaps[FORGETTING]))
+        bars.append(above(f"{group}: above tuned HB without forgetting", gaps[STATIONARY]))
+        bars.append(not_below(f"{group}: HB with tuned forgetting", gaps[FORGETTING]))
         verdict.append(
             f"{group}: {OURS} minus HB without forgetting {measured(gaps[STATIONARY], sign=True)} points of hit rate, "
             f"minus HB with tuned forgetting {measured(gaps[FORGETTING], sign=True)}, minus no adaptation "
@@ -132,15 +133,6 @@ def _table(title: str, ids: NDArray[Any], rates: dict[str, NDArray[np.float64]],
             cells = (measured(by_user(ids, gap), sign=True), f"{100 * (gap < 0).mean():.1f} %")
         rows.append((name, measured(by_user(ids, rate)), *cells))
     return Table(title, ("policy", "hit rate, %", f"{OURS} minus it", "have less"), rows, note, strong=(OURS,))
-
-
-def _bars(where: str, still: NDArray[np.float64], moving: NDArray[np.float64]) -> list[Bar]:
-    mean, error = mean_and_error(still)
-    name = f"{where}: above tuned HB without forgetting"
-    above = Bar(name, "by more than 2 paired s.e.", measured(still, sign=True), mean > 2 * error)
-    mean, error = mean_and_error(moving)
-    name = f"{where}: HB with tuned forgetting"
-    return [above, Bar(name, "not below (2 paired s.e.)", measured(moving, sign=True), mean > -2 * error)]
 
 
 def _panel(group: str, here: NDArray[np.bool_], people: NDArray[Any], episodes: list[dict[str, Any]]) -> Panel:

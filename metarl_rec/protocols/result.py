@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["Bar", "Curve", "Panel", "ProtocolResult", "Table", "Watch", "mean_and_error", "measured"]
+__all__ = [
+    "Bar",
+    "Curve",
+    "Panel",
+    "ProtocolResult",
+    "Table",
+    "Watch",
+    "above",
+    "mean_and_error",
+    "measured",
+    "not_below",
+]
 
 Watch = Callable[[str, int, int], None]
 """Called as work proceeds: what is being done, how many parts of how many are done."""
@@ -127,3 +138,15 @@ def measured(values: ArrayLike, digits: int = 2, *, sign: bool = False) -> str:
     """Returns independent values [N] as text: mean ± standard error; `sign` for differences."""
     mean, error = mean_and_error(values)
     return f"{mean:{'+' if sign else ''}.{digits}f} ± {error:.{digits}f}"
+
+
+def above(name: str, gaps: ArrayLike, digits: int = 2) -> Bar:
+    """Returns the bar that independent paired differences [N] are above zero by more than 2 standard errors."""
+    mean, error = mean_and_error(gaps)
+    return Bar(name, "by more than 2 paired s.e.", measured(gaps, digits, sign=True), mean > 2 * error)
+
+
+def not_below(name: str, gaps: ArrayLike, digits: int = 2) -> Bar:
+    """Returns the bar that independent paired differences [N] are not below zero by 2 standard errors or more."""
+    mean, error = mean_and_error(gaps)
+    return Bar(name, "not below (2 paired s.e.)", measured(gaps, digits, sign=True), mean > -2 * error)

@@ -17,7 +17,7 @@ from metarl_rec.partial_feedback import ClicksOnly, Warmed
 from metarl_rec.preparing import split_problem
 from metarl_rec.problem import Problem
 from metarl_rec.protocols.parts import kept_splits
-from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, mean_and_error, measured
+from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, above, measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.statistics import by_user
@@ -136,8 +136,7 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         found = measured(gap, sign=True)
         note = f"Learning from non-clicks: {found} hits; {harmed:.1f} % of episodes have fewer hits with it."
         tables.append(Table(f"Slates of {size}", ("learns from", f"hits in {settings.shown} shown"), rows, note))
-        mean, error = mean_and_error(gap)
-        bars.append(Bar(f"slates of {size}: non-clicks help", "by more than 2 paired s.e.", found, mean > 2 * error))
+        bars.append(above(f"slates of {size}: non-clicks help", gap))
         verdict.append(f"Slates of {size}: learning from non-clicks, too, is worth {found} of {settings.shown} shown.")
         steps = [int(size) * (step + 1) for step in range(rewards[CLICKS].shape[1])]
         gained = (rewards[EVERYTHING] - rewards[CLICKS]).cumsum(axis=1).mean(axis=0).tolist()
@@ -153,9 +152,7 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         gaps = [by_user(people, warm[count][:, h - 1] - warm[0][:, h - 1]) for h in read_at]
         cells = [measured(gap, sign=True) for gap in gaps]
         table.append((f"{count} ratings", *cells))
-        mean, error = mean_and_error(gaps[-1])
-        asked = "by more than 2 paired s.e."
-        bars.append(Bar(f"a warm-up of {count} ratings helps at {read_at[-1]}", asked, cells[-1], mean > 2 * error))
+        bars.append(above(f"a warm-up of {count} ratings helps at {read_at[-1]}", gaps[-1]))
     verdict.append(f"A warm-up of {TOLD[-1]} ratings is worth {table[-1][-1]} hits at {read_at[-1]}.")
     note = "Nobody is shown what is in their first 20 ratings, whether or not the policy was told of them."
     title = "Warm-up: hits, and what a history told beforehand adds"

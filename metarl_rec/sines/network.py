@@ -13,10 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["curvature_product", "initial_weights", "loss_gradient", "predict", "weight_count"]
+from metarl_rec.fastmath import FAST
 
-# Reassociation lets the sums over units use SIMD; inputs are bounded, weights that diverge stay visible as NaN.
-_FAST = {"reassoc", "contract", "arcp", "nsz"}
+__all__ = ["curvature_product", "initial_weights", "loss_gradient", "predict", "weight_count"]
 
 
 def weight_count(hidden: int) -> int:
@@ -32,13 +31,13 @@ def initial_weights(rng: np.random.Generator, hidden: int, dtype: DTypeLike = np
     return rng.uniform(-bounds, bounds).astype(dtype)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def _width(count: int) -> int:
     """Returns H of a network with `count` weights."""
     return round(math.sqrt(count + 3.0)) - 2
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def _activate(values: NDArray[Any], tanh: bool) -> None:
     """Applies tanh or the rectifier to values [n, H] in place."""
     rows, columns = values.shape
@@ -52,7 +51,7 @@ def _activate(values: NDArray[Any], tanh: bool) -> None:
                 values[i, j] = max(values[i, j], zero)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def _slope(value: float, tanh: bool) -> float:
     """Returns the activation's derivative where its output is `value`."""
     if tanh:
@@ -60,7 +59,7 @@ def _slope(value: float, tanh: bool) -> float:
     return value * 0 + (1 if value > 0 else 0)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def _forward(
     weights: NDArray[Any], x: NDArray[Any], tanh: bool, first: NDArray[Any], second: NDArray[Any], out: NDArray[Any]
 ) -> None:
@@ -88,7 +87,7 @@ def _forward(
         out[i] = total
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def predict(weights: NDArray[Any], x: NDArray[Any], tanh: bool) -> NDArray[Any]:
     """Returns the network's output [n] at x [n]; `tanh` or else rectifiers."""
     h = _width(len(weights))
@@ -98,7 +97,7 @@ def predict(weights: NDArray[Any], x: NDArray[Any], tanh: bool) -> NDArray[Any]:
     return out
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def loss_gradient(weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any], tanh: bool, grad: NDArray[Any]) -> float:
     """Returns the mean squared error of x, y [n] and writes its gradient [P]."""
     n, h = len(x), _width(len(weights))
@@ -132,7 +131,7 @@ def loss_gradient(weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any], tanh:
     return loss / n
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def curvature_product(
     weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any], tanh: bool, vector: NDArray[Any], out: NDArray[Any]
 ) -> None:
