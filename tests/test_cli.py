@@ -182,6 +182,6 @@ def test_train_interrupted_says_how_to_go_on_and_resumes(tmp_path: Path) -> None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert errors.strip().startswith("stopped; `metarl-rec train --resume`")
     assert 1 <= json.loads(state.read_text())["iteration"] < 2000

@@ -90,12 +90,22 @@ def configuration(
     return load_config(config, [*(assignments or []), *given])
 
 
+def _is_interrupt(error: BaseException) -> bool:
+    """Returns whether Ctrl+C is behind an error: what arrives within a compiled kernel comes out as a SystemError."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
+
+
 @contextmanager
 def friendly_errors(debug: bool, on_interrupt: str = "stopped") -> Iterator[None]:
     """Turns an error that the user can put right into one line and exit code 2, and Ctrl+C into `on_interrupt`."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError) as error:
+        if not _is_interrupt(error):
+            raise
         Console(stderr=True).print(on_interrupt, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from None
     except MetarlError as error:
