@@ -74,6 +74,8 @@ class Engine:
     synced: bool = False
     _on_offer: int = 0
     _following: asyncio.Task[None] | None = None
+    _rounds: int = 0
+    _rounds_done: int = 0
     _locks: weakref.WeakValueDictionary[str, asyncio.Lock] = field(default_factory=weakref.WeakValueDictionary)
 
     def lock(self, user: str) -> asyncio.Lock:
@@ -108,11 +110,14 @@ class Engine:
             StoreUnavailable: Redis is away, or there is more to take over than one call can wait for.
         """
         deadline = None if patient else asyncio.get_running_loop().time() + self.redis.limit_s
-        own = False
-        while not own and not (self.synced and changes == self.catalogue.changes):
+        # A round that begins after this call reads a counter no older than the caller's: whatever it finds will do.
+        # All who wait share it, or a hundred changes at once would take a hundred rounds.
+        enough = self._rounds + 1
+        while self._rounds_done < enough and not (self.synced and changes == self.catalogue.changes):
             if self._following is None or self._following.done():
                 # One at a time: an older page that arrives late must not undo a newer one.
-                self._following, own = asyncio.create_task(self._follow()), True
+                self._rounds += 1
+                self._following = asyncio.create_task(self._follow())
                 self._following.add_done_callback(lambda task: task.cancelled() or task.exception())
             try:
                 async with asyncio.timeout_at(deadline):
@@ -146,7 +151,7 @@ class Engine:
                 catalogue = await self._start()
             else:
                 complete = found.complete
-        self.catalogue, self.synced = catalogue, True
+        self.catalogue, self.synced, self._rounds_done = catalogue, True, self._rounds
         self._count_items(int(np.count_nonzero(catalogue.on_offer(self.now()))))
 
     def _count_items(self, on_offer: int) -> None:
