@@ -39,6 +39,13 @@ WORLDS: dict[str, dict[str, Any]] = {
 }
 OURS, UNADAPTED, POPULARITY = "adapted meta-policy", "meta-policy", "popularity"
 STATIONARY, FORGETTING = "HB linear, greedy", "HB linear, forgetting"
+PARTS: dict[str, dict[str, Any]] = {
+    "adapted, value term only": {"policy_coef": 0.0},
+    "adapted, policy-gradient term x 30": {"policy_coef": 30.0},
+    "adapted, no forgetting": {"forgetting": 0.0},
+    "adapted, no fatigue": {"fatigue": (0.0, 0.0, 0.0)},
+}
+"""What was learned with one part taken away; the policy-gradient term's number is a factor."""
 FORGETTING_GRID = (0.0, 0.003, 0.01, 0.02, 0.05, 0.1)
 
 
@@ -111,12 +118,22 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
 
 def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, world: str, split: int) -> dict[str, Any]:
     config = config_of(settings, world, split)
-    asked = [digest, config.model_dump(mode="json"), settings.users, settings.validation_users]
+    asked = [digest, config.model_dump(mode="json"), settings.users, settings.validation_users, sorted(PARTS)]
 
     def make() -> dict[str, Any]:
         return _Trial(split_problem(workspace, config), config, settings, world).played()
 
     return kept(parts, f"{world.replace(' ', '-')}-{split}", asked, make)
+
+
+def _with_parts_changed(inner: InnerParams, config: InnerParams) -> dict[str, InnerParams]:
+    """Returns what was learned with each part of PARTS changed; parts that the world's settings leave out stay out."""
+    found = {}
+    for name, update in PARTS.items():
+        given = {k: inner.policy_coef * v if k == "policy_coef" else v for k, v in update.items()}
+        if config.model_copy(update=update) != config:
+            found[name] = inner.model_copy(update=given)
+    return found
 
 
 class _Trial:
@@ -144,8 +161,9 @@ class _Trial:
             UNADAPTED: FixedPolicy(values, inner.temperature),
             STATIONARY: self._hb(count, noise, 0.0),
             FORGETTING: self._hb(count, *forgetting),
-            OURS: AdaptedPolicy(space.features, space.popularity, starts, inner, topics=problem.topics),
         }
+        for name, changed in {OURS: inner, **_with_parts_changed(inner, config.inner)}.items():
+            contenders[name] = AdaptedPolicy(space.features, space.popularity, starts, changed, topics=problem.topics)
         rewards = {name: self._play(policy, self._judges, count, "judge") for name, policy in contenders.items()}
         return {
             "world": self._world,
@@ -197,6 +215,10 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
             rows.append((name, measured(table.ravel()), *cells))
         columns = ("policy", f"reward of {settings.steps} steps", "adapted minus it", "have less")
         learned = here[0]["inner"]
+        for name in (name for name in PARTS if name in totals):
+            gap = (totals[OURS] - totals[name]).ravel()
+            if abs(gap.mean()) > 2 * gap.std(ddof=1) / np.sqrt(gap.size):
+                verdict.append(f"{world}: as learned minus {name} {measured(gap, sign=True)}, beyond two errors.")
         note = (
             f"Learned in split 0: forgetting {learned['forgetting']:.3f}, fatigue "
             f"{', '.join(f'{h:.2f}' for h in learned['fatigue'])}; HB's tuned (noise, forgetting): "

@@ -26,6 +26,9 @@ def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path)
     assert satiated["inner"]["forgetting"] == 0
     assert min(satiated["inner"]["fatigue"]) > 0
     assert len(moving["totals"][drift.OURS]) == 30
+    assert set(drift.PARTS) - set(moving["totals"]) == {"adapted, no fatigue"}
+    assert set(drift.PARTS) - set(satiated["totals"]) == {"adapted, no forgetting"}
+    assert moving["totals"]["adapted, no forgetting"] != moving["totals"][drift.OURS]
     again = drift.run(settings, workspace, lambda *_: None)
     assert again.raw == result.raw
     gap = np.subtract(moving["totals"][drift.OURS], moving["totals"][drift.STATIONARY])
