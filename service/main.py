@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -23,15 +21,15 @@ from metarl_rec.checkpoint import load_checkpoint
 from metarl_rec.errors import MetarlError
 from service.administration import Administration
 from service.catalogue import LiveCatalogue
+from service.documentation import page
+from service.documentation.document import openapi_document
+from service.documentation.guide import DESCRIPTION
 from service.embedded_redis import DataDirectoryLock, EmbeddedRedis
 from service.engine import Engine
 from service.errors import ApiError, problem
 from service.metrics import Metrics
 from service.middleware import Boundary
-from service.roles import need_of
 from service.routes import feedback, items, keys, operations, recommendations, tenants, users
-from service.routes.body import problems
-from service.schemas import BODIES
 from service.settings import Settings
 from service.store.connection import Connection, StoreUnavailable
 from service.store.item_store import ItemStore
@@ -52,15 +50,6 @@ ROUTERS = (
 """Every route, in the order of the documentation."""
 
 _log = logging.getLogger("metarl.service")
-_DESCRIPTION = """Recommendations that become personal after two or three reactions.
-
-1. `POST /v1/recommendations` draws a slate from the user's own policy.
-2. `POST /v1/feedback` adapts that policy before it answers.
-3. The next recommendation uses it.
-
-Where the service asks for keys, send one as `Authorization: Bearer KEY` or `X-API-Key: KEY`. A key belongs to one
-tenant and has a role: reader, writer or admin. The first one is METARL_ADMIN_KEY; `POST /v1/api-keys` makes the others.
-"""
 
 
 def create_app(settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> ASGIApp:
@@ -92,15 +81,24 @@ def create_app(settings: Settings, *, clock: Callable[[], float] = time.monotoni
             await engine.redis.close()
             await release()
 
-    app = FastAPI(title="metarl-rec", version=__version__, description=_DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title="metarl-rec",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.ready = False
     for router in ROUTERS:
         app.include_router(router)
+    app.include_router(page.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _parameter_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _internal_error)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     return Boundary(app, settings, metrics)
 
 
@@ -192,33 +190,3 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _internal_error(request: Request, error: Exception) -> Response:
     detail = "something went wrong on our side; the request id finds it in the log"
     return problem(500, "internal", detail, request.state.request_id)
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Returns the OpenAPI document, with the bodies that the routes parse themselves."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        _, schemas = models_json_schema(
-            [(model, "validation") for model in BODIES], ref_template="#/components/schemas/{model}"
-        )
-        _add_keys(document)
-        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
-        app.openapi_schema = document
-    return app.openapi_schema
-
-
-def _add_keys(document: dict[str, Any]) -> None:
-    """Adds to the document how keys are given, and what every call that needs one may answer."""
-    schemes = {
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    }
-    document.setdefault("components", {})["securitySchemes"] = schemes
-    refusals = {str(status): answer for status, answer in problems(401, 403, 429).items()}
-    for path, calls in document["paths"].items():
-        for method, operation in calls.items():
-            need = need_of(method.upper(), path)
-            operation["security"] = [{name: []} for name in schemes] if need is not None else []
-            if need is not None:
-                operation["responses"] |= refusals
-                operation["description"] = f"{operation['description']}\n\nNeeds {need}, where keys are asked for."

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from service.engine import Engine
 from service.errors import ApiError, invalid_body
-from service.schemas import Problem, check_id
+from service.schemas import check_id
 
 __all__ = ["engine_of", "json_answer", "parse", "path_id", "problems", "takes"]
 
@@ -63,11 +63,5 @@ def takes(*models: type[BaseModel], required: bool = True) -> dict[str, Any]:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Returns the OpenAPI part of the problem documents that a route may answer."""
-    return {
-        status: {
-            "description": "Problem",
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
-        }
-        for status in statuses
-    }
+    """Returns the OpenAPI part of the problem documents that a route may answer; `documentation` describes them."""
+    return {status: {} for status in statuses}

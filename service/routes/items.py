@@ -19,7 +19,10 @@ __all__ = ["router"]
 router = APIRouter(tags=["items"], route_class=GuardedRoute)
 _BODY = TypeAdapter(ItemBody)
 _PATCH = TypeAdapter(ItemPatch)
-Expression = Annotated[str | None, Query(min_length=1, max_length=2000, description="Filter over attributes.")]
+Cursor = Annotated[str | None, Query(max_length=64, description="From the page before; absent for the first.")]
+Expression = Annotated[
+    str | None, Query(min_length=1, max_length=2000, description='Only items that satisfy it: `"Drama" in genres`.')
+]
 _NDJSON = {
     "requestBody": {
         "required": True,
@@ -27,7 +30,7 @@ _NDJSON = {
         "content": {
             "application/x-ndjson": {
                 "schema": {"type": "string"},
-                "example": '{"item_id": "m1", "attributes": {"class": ["Drama"]}}\n{"item_id": "m2"}\n',
+                "example": '{"item_id": "m1", "attributes": {"genres": ["Drama"]}}\n{"item_id": "m2"}\n',
             }
         },
     }
@@ -37,8 +40,8 @@ _NDJSON = {
 @router.get("/v1/items", summary="All items", responses={200: {"model": ItemPage}, **problems(422)})
 async def get_items(
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: Annotated[str | None, Query(max_length=64, description="From the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Items of a page, at most.")] = 100,
+    cursor: Cursor = None,
     filter: Expression = None,
 ) -> Response:
     """Returns a page of items in the order in which they became known."""
@@ -103,7 +106,7 @@ async def remove_item(item_id: str, request: Request) -> Response:
 async def get_similar(
     item_id: str,
     request: Request,
-    k: Annotated[int, Query(ge=1, le=100)] = 10,
+    k: Annotated[int, Query(ge=1, le=100, description="How many, at most.")] = 10,
     filter: Expression = None,
 ) -> Response:
     """Returns items on offer whose features have the greatest cosine with this one's."""

@@ -25,6 +25,7 @@ __all__ = ["router"]
 router = APIRouter(tags=["administration"], route_class=GuardedRoute)
 _log = logging.getLogger("metarl.admin")
 _BODY = TypeAdapter(KeyBody)
+Cursor = Annotated[str | None, Query(max_length=64, description="From the page before; absent for the first.")]
 _KEY_ID = re.compile(r"[0-9a-f]{20}")
 
 
@@ -75,9 +76,9 @@ async def post_key(request: Request) -> Response:
 )
 async def get_keys(
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: Annotated[str | None, Query(max_length=64, description="From the page before.")] = None,
-    tenant: Annotated[str | None, Query(max_length=63, description="The caller's own when absent.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Keys of a page, at most.")] = 100,
+    cursor: Cursor = None,
+    tenant: Annotated[str | None, Query(max_length=63, description="Whose keys; the caller's own when absent.")] = None,
 ) -> Response:
     """Returns a page of keys without their secrets, oldest first; expired ones stay until they are revoked."""
     if cursor is not None and _KEY_ID.fullmatch(cursor) is None:

@@ -18,12 +18,14 @@ __all__ = ["router"]
 router = APIRouter(tags=["operations"], route_class=GuardedRoute)
 
 
-_TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}
-}
+def _text(description: str, example: str) -> dict[int | str, dict[str, Any]]:
+    """Returns the OpenAPI part of an answer that is plain text."""
+    return {
+        200: {"description": description, "content": {"text/plain": {"schema": {"type": "string"}, "example": example}}}
+    }
 
 
-@router.get("/livez", summary="The process runs", response_class=Response, responses=_TEXT)
+@router.get("/livez", summary="The process runs", response_class=Response, responses=_text("It runs.", "ok\n"))
 async def livez() -> Response:
     """Answers as long as the event loop turns; never asks Redis."""
     return Response("ok\n", media_type="text/plain")
@@ -40,7 +42,12 @@ async def readyz(request: Request) -> Response:
     return json_answer(content, 200 if ready else 503)
 
 
-@router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses=_TEXT)
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses=_text("Prometheus' text format.", "# TYPE metarl_breaker_open gauge\nmetarl_breaker_open 0.0\n"),
+)
 async def metrics(request: Request) -> Response:
     """Returns all metrics in the text format."""
     return Response(generate_latest(engine_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -29,6 +29,13 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["users"], route_class=GuardedRoute)
 _BODY, _PATCH = TypeAdapter(UserBody), TypeAdapter(UserPatch)
+_EXPORT = """{"kind": "user", "user_id": "ada", "attributes": {"age": 31}, "created_at": "2026-11-23T20:00:00+00:00", \
+"updated_at": "2026-11-23T20:05:00+00:00", "policy_version": "3b402f16966f0a1c", "weights": null}
+{"kind": "transition", "event": "0b5a", "item_id": "50", "reward": 1.0, "propensity": null, \
+"at": "2026-11-23T20:05:00+00:00", "slate": null, "rank": null, "answered": true}
+{"kind": "seen", "item_id": "50", "types": ["like"]}
+"""
+Leading = Annotated[int, Query(ge=1, le=100, description="How many of the leading items.")]
 _HISTORY, _RESET, _MERGE = TypeAdapter(WarmUpBody), TypeAdapter(ResetBody), TypeAdapter(MergeBody)
 
 
@@ -113,10 +120,11 @@ async def post_merge(user_id: str, request: Request) -> Response:
 @router.get(
     "/v1/users/{user_id}/export",
     summary="Everything held of a user",
+    response_class=Response,
     responses={
         200: {
             "description": "NDJSON: one line each for the user, transitions, seen items and live slates.",
-            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": _EXPORT}},
         },
         **problems(404, 422, 503),
     },
@@ -132,6 +140,6 @@ async def get_export(user_id: str, request: Request) -> Response:
     summary="Why a user's list is what it is",
     responses={200: {"model": ExplainResponse}, **problems(404, 422, 503)},
 )
-async def get_explanation(user_id: str, request: Request, k: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
+async def get_explanation(user_id: str, request: Request, k: Leading = 10) -> Response:
     """Returns the leading items beside the meta-policy's ranks, and the exact effect of every transition on them."""
     return json_answer(await explain_user(engine_of(request), path_id("user_id", user_id), k))

@@ -48,9 +48,9 @@ class Closed(BaseModel):
 class Problem(BaseModel):
     """A problem document (RFC 9457)."""
 
-    type: str
+    type: str = Field(description="A URN that ends in the code.")
     title: str
     status: int
-    detail: str
-    code: str
-    request_id: str
+    detail: str = Field(description="For people: what is wrong, and what to do.")
+    code: str = Field(description="For programs: a stable word.")
+    request_id: str = Field(description="Finds the call in the service's log; also in the header X-Request-Id.")

@@ -16,8 +16,8 @@ class HistoryEvent(Closed):
     """One thing that a user did, wherever that was."""
 
     event_id: Id = Field(description="Counts exactly once for its user.")
-    type: EventType
-    item_id: Id
+    type: EventType = Field(description="METARL_EVENT_REWARDS says what each is worth.")
+    item_id: Id = Field(description="What it was done with.")
     value: Number | None = Field(default=None, description="The rating of type rating; reward in 0..1 of type custom.")
     timestamp: Time | None = Field(default=None, description="RFC 3339; now when absent.")
 
@@ -34,7 +34,12 @@ class Event(HistoryEvent):
     """One thing that a user did, here."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"event_id": "e1", "user_id": "ada", "item_id": "50", "type": "like"}]}
+        json_schema_extra={
+            "examples": [
+                {"event_id": "e1", "user_id": "ada", "item_id": "50", "type": "like"},
+                {"event_id": "e2", "user_id": "ada", "item_id": "172", "type": "rating", "value": 5},
+            ]
+        }
     )
 
     user_id: Id | None = Field(
@@ -52,28 +57,58 @@ class Event(HistoryEvent):
 class EventBatch(Closed):
     """Up to 1,000 events; each is applied, a duplicate, or rejected with a code."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "events": [
+                        {"event_id": "e3", "user_id": "ada", "item_id": "181", "type": "like"},
+                        {"event_id": "e4", "user_id": "bob", "item_id": "50", "type": "dislike"},
+                    ]
+                }
+            ]
+        }
+    )
+
     events: Annotated[list[Event], Field(min_length=1, max_length=1000)]
 
 
 class Rejection(BaseModel):
     """An event that was not applied."""
 
-    index: int
-    code: str
+    index: int = Field(description="Which of the events, from 0.")
+    code: str = Field(
+        description="conflict, unknown_impression, unknown_item, unknown_user, not_in_slate, expired, late or future."
+    )
 
 
 class FeedbackUser(BaseModel):
     """A user whom feedback reached."""
 
-    user_id: str | None
-    status: Literal["cold", "adapted", "pending"]
-    transitions: int
+    user_id: str | None = Field(description="Absent in events that named only a recommendation id.")
+    status: Literal["cold", "adapted", "pending"] = Field(
+        description="pending: kept, but the policy could not be adapted; slates are those of the starting point."
+    )
+    transitions: int = Field(description="Reactions that the personal policy is adapted from.")
 
 
 class FeedbackResponse(BaseModel):
     """What became of the events."""
 
-    applied: int
-    duplicates: int
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "applied": 2,
+                    "duplicates": 0,
+                    "rejected": [{"index": 2, "code": "unknown_item"}],
+                    "users": [{"user_id": "ada", "status": "adapted", "transitions": 3}],
+                }
+            ]
+        }
+    )
+
+    applied: int = Field(description="Events that count from now on.")
+    duplicates: int = Field(description="Events that had been applied before.")
     rejected: list[Rejection]
-    users: list[FeedbackUser]
+    users: list[FeedbackUser] = Field(description="Whom the events were about, as they stand now.")

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from service.schemas.base import Attributes, AttributeValue, Closed, Id, Name, Time
 
 __all__ = ["BulkItem", "BulkResponse", "ItemBody", "ItemPage", "ItemPatch", "ItemResponse", "SimilarResponse"]
 
 
+_ITEM: Final[JsonDict] = {
+    "item_id": "50",
+    "attributes": {"genres": ["Action", "Adventure", "Romance", "Sci-Fi", "War"], "year": 1977},
+    "available": True,
+    "popularity": 0.79,
+    "not_learned_from": [],
+}
 _PUBLISHED = Field(default=None, description="RFC 3339; not shown before. Absent: at once.")
 _EXPIRES = Field(default=None, description="RFC 3339; not shown from then on. Absent: never.")
 
@@ -23,11 +31,11 @@ class ItemBody(Closed):
     """
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"attributes": {"class": ["Drama"], "release_year": "1996", "price": 9.5}}]}
+        json_schema_extra={"examples": [{"attributes": {"genres": ["Drama"], "year": 1996, "price": 9.5}}]}
     )
 
-    attributes: Attributes = Field(default={})
-    available: bool = True
+    attributes: Attributes = Field(default={}, description="Numbers, words, or lists of words, by name.")
+    available: bool = Field(default=True, description="False takes it out of every slate at once.")
     published_at: Time | None = _PUBLISHED
     expires_at: Time | None = _EXPIRES
 
@@ -39,8 +47,10 @@ class ItemPatch(Closed):
         json_schema_extra={"examples": [{"available": False}, {"attributes": {"price": 8.5, "badge": None}}]}
     )
 
-    attributes: Annotated[dict[Name, AttributeValue | None], Field(max_length=64)] = Field(default={})
-    available: bool | None = None
+    attributes: Annotated[dict[Name, AttributeValue | None], Field(max_length=64)] = Field(
+        default={}, description="Those that change; null takes one away."
+    )
+    available: bool | None = Field(default=None, description="False takes it out of every slate at once.")
     published_at: Time | None = _PUBLISHED
     expires_at: Time | None = _EXPIRES
 
@@ -48,17 +58,21 @@ class ItemPatch(Closed):
 class BulkItem(ItemBody):
     """One line of a bulk load."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"item_id": "m1", "attributes": {"genres": ["Drama"]}}]})
+
     item_id: Id
 
 
 class ItemResponse(BaseModel):
     """An item."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_ITEM]})
+
     item_id: str
     attributes: dict[str, Any]
-    available: bool
-    published_at: datetime | None = None
-    expires_at: datetime | None = None
+    available: bool = Field(description="Whether slates may hold it, between its times.")
+    published_at: datetime | None = Field(default=None, description="Not shown before.")
+    expires_at: datetime | None = Field(default=None, description="Not shown from then on.")
     popularity: float = Field(description="What the population thinks of it, in units of a reward.")
     not_learned_from: list[str] = Field(
         default=[], description="Attributes that the checkpoint does not declare: they serve filters, boosts and caps."
@@ -67,6 +81,8 @@ class ItemResponse(BaseModel):
 
 class ItemPage(BaseModel):
     """Some items in the order in which they became known."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [_ITEM], "cursor": "1"}]})
 
     items: list[ItemResponse]
     cursor: str | None = Field(default=None, description="Give it to get the next page; absent on the last one.")
@@ -83,20 +99,38 @@ class SimilarItem(BaseModel):
 class SimilarResponse(BaseModel):
     """The items most like another."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"items": [{"item_id": "172", "similarity": 0.93, "attributes": {"year": 1980}}]}]
+        }
+    )
+
     items: list[SimilarItem]
 
 
 class BulkRejection(BaseModel):
     """A line that was not applied."""
 
-    line: int
+    line: int = Field(description="From 1; empty lines count, too.")
     code: str
-    detail: str
+    detail: str = Field(description="What is wrong with it.")
 
 
 class BulkResponse(BaseModel):
     """What became of a bulk load."""
 
-    applied: int
-    rejected: int
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "applied": 2,
+                    "rejected": 1,
+                    "rejections": [{"line": 3, "code": "invalid_field", "detail": "item_id: Field required"}],
+                }
+            ]
+        }
+    )
+
+    applied: int = Field(description="Lines that were stored.")
+    rejected: int = Field(description="Lines that were not.")
     rejections: list[BulkRejection] = Field(description="The first thousand of them.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from service.schemas.base import Attributes, Closed, Id, Name
 from service.settings import EventType
@@ -22,6 +23,20 @@ __all__ = [
     "RecommendationRequest",
     "RecommendationResponse",
 ]
+
+_SLATE: Final[JsonDict] = {
+    "recommendation_id": "r1-6d5a2e1f0c9b8a7d6e5f4c3b2a190807-5f2d8c4b1a3e7960",
+    "policy": {"version": "3b402f16966f0a1c", "alias": "champion"},
+    "user": {"status": "adapted", "transitions": 3, "adapted_at": "2026-11-23T20:00:00+00:00"},
+    "items": [
+        {"item_id": "174", "rank": 1, "score": 0.512, "propensity": 0.93},
+        {"item_id": "313", "rank": 2, "score": 0.471, "propensity": 0.41},
+    ],
+    "slate_propensity": 0.3813,
+    "ope_eligible": True,
+    "expires_at": "2026-11-23T21:00:05+00:00",
+}
+"""As an answer looks."""
 
 Filter = Annotated[str, Field(min_length=1, max_length=2000)]
 
@@ -54,14 +69,14 @@ class Pin(Closed):
     """An item that stands at a rank whatever its value, with propensity 1."""
 
     item_id: Id
-    rank: Annotated[int, Field(ge=1, le=100)]
+    rank: Annotated[int, Field(ge=1, le=100)] = Field(description="1 is the first position; at most k.")
 
 
 class Cap(Closed):
     """At most so many items of each value of an attribute; every entry of a list counts."""
 
-    attribute: Name
-    max: Annotated[int, Field(ge=1, le=100)]
+    attribute: Name = Field(description="Of items; whatever lacks it is not capped.")
+    max: Annotated[int, Field(ge=1, le=100)] = Field(description="Items of the slate that may share a value.")
 
 
 class RecommendationRequest(Closed):
@@ -74,17 +89,17 @@ class RecommendationRequest(Closed):
                 {
                     "user_id": "ada",
                     "k": 10,
-                    "filter": '"Drama" in class and release_year >= 1990',
-                    "boosts": [{"filter": "release_year >= 1995", "value": 0.05}],
+                    "filter": '"Drama" in genres and year >= 1990',
+                    "boosts": [{"filter": "year >= 1995", "value": 0.05}],
                     "pins": [{"item_id": "50", "rank": 3}],
-                    "caps": [{"attribute": "class", "max": 3}],
+                    "caps": [{"attribute": "genres", "max": 3}],
                     "diversity": 0.2,
                 },
             ]
         }
     )
 
-    user_id: Id
+    user_id: Id = Field(description="Who sees the slate; an id that nobody has used yet is a new user.")
     k: Annotated[int, Field(ge=1, le=100)] = Field(default=10, description="Items wanted.")
     user_attributes: Attributes | None = Field(
         default=None, description="Attributes for this request only; PUT /v1/users/{user_id} stores them."
@@ -149,29 +164,31 @@ class ActivationBody(Closed):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "ada"}]})
 
-    user_id: Id | None = None
+    user_id: Id | None = Field(default=None, description="Whose slate it is.")
 
 
 class Policy(BaseModel):
     """Which policy answered."""
 
-    version: str
+    version: str = Field(description="Digest of the checkpoint that is served.")
     alias: Literal["champion"] = "champion"
 
 
 class UserStatus(BaseModel):
     """What the policy knew of the user."""
 
-    status: Literal["cold", "adapted"]
-    transitions: int
-    adapted_at: datetime | None
+    status: Literal["cold", "adapted"] = Field(description="cold: nothing is known but attributes.")
+    transitions: int = Field(description="Reactions that the personal policy is adapted from.")
+    adapted_at: datetime | None = Field(description="When the newest of them came.")
 
 
 class Reason(BaseModel):
     """A part of an item's score."""
 
-    kind: Literal["population", "adaptation", "boost", "fatigue", "pin", "transition"]
-    contribution: float
+    kind: Literal["population", "adaptation", "boost", "fatigue", "pin", "transition"] = Field(
+        description="transition: what one reaction, on `item_id`, did; they sum up to adaptation."
+    )
+    contribution: float = Field(description="In units of a reward.")
     item_id: str | None = None
 
 
@@ -179,25 +196,27 @@ class RecommendedItem(BaseModel):
     """One position of a slate."""
 
     item_id: str
-    rank: int
-    score: float
+    rank: int = Field(description="1 is the first position.")
+    score: float = Field(description="Expected reward of the item for this user.")
     propensity: float = Field(description="Probability of this item at this position, given the positions before it.")
-    attributes: dict[str, Any] | None = None
-    reasons: list[Reason] | None = None
+    attributes: dict[str, Any] | None = Field(default=None, description="With `explain`.")
+    reasons: list[Reason] | None = Field(default=None, description="With `explain`: what the score is made of.")
 
 
 class RecommendationResponse(BaseModel):
     """A slate."""
 
-    recommendation_id: str
+    model_config = ConfigDict(json_schema_extra={"examples": [_SLATE]})
+
+    recommendation_id: str = Field(description="Name it in feedback: so what was shown and what was done join.")
     policy: Policy
     user: UserStatus
-    items: list[RecommendedItem]
-    slate_propensity: float
-    ope_eligible: bool
+    items: list[RecommendedItem] = Field(description="Best first; fewer than k where no more satisfy the rules.")
+    slate_propensity: float = Field(description="Probability of the whole slate: the product of its positions'.")
+    ope_eligible: bool = Field(description="Whether it may be used to judge other policies by.")
     ignored: list[str] | None = Field(default=None, description="Candidates and pins that are unknown or not on offer.")
     degraded: str | None = Field(default=None, description="Why less was served than was asked for.")
-    expires_at: datetime
+    expires_at: datetime = Field(description="End of the reward window: feedback counts until then.")
 
 
 class BatchResult(BaseModel):
@@ -209,5 +228,7 @@ class BatchResult(BaseModel):
 
 class BatchResponse(BaseModel):
     """Answers in the order of the requests."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"results": [{"status": 200, "body": _SLATE}]}]})
 
     results: list[BatchResult]
