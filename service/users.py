@@ -22,7 +22,7 @@ from service.errors import ApiError, invalid_attributes, unavailable
 from service.settling import read_settled
 from service.store.codec import UserState, encode_state, head_of
 from service.store.connection import StoreUnavailable
-from service.store.keys import UserKeys
+from service.store.keys import UserKeys, digest
 from service.times import rfc3339
 
 __all__ = [
@@ -43,17 +43,21 @@ async def held_state(engine: Engine, keys: UserKeys) -> UserState:
     Raises:
         ApiError: 404 for a user of whom nothing is held; 503 without Redis.
     """
-    return (await _held(engine, keys))[0]
+    return _existing((await _found(engine, keys))[0])
 
 
-async def _held(engine: Engine, keys: UserKeys) -> tuple[UserState, bytes]:
-    """Returns a user's state, and the head of its bytes, by which a write tells that nothing happened in between."""
+async def _found(engine: Engine, keys: UserKeys) -> tuple[UserState, bytes]:
+    """Returns a user's state, whatever it is, and the head of its bytes, by which a write tells that it is still that.
+
+    Raises:
+        ApiError: 503 without Redis.
+    """
     try:
         snapshot = await read_settled(engine, keys)
         await engine.catch_up(snapshot.changes)
     except StoreUnavailable as error:
         raise unavailable(error.kind) from None
-    return _existing(engine.decode(snapshot.state)), head_of(snapshot.state)
+    return engine.decode(snapshot.state), head_of(snapshot.state)
 
 
 def _existing(state: UserState) -> UserState:
@@ -122,19 +126,25 @@ async def merge_users(engine: Engine, user_id: str, source_user_id: str) -> dict
     """Moves everything held of one user to another, and deletes the first.
 
     The target is written first, then the source is erased: stopped in between, the same call finishes it, because
-    transitions count once by their events.
+    transitions count once by their events. What is left of the source tells where it went, so that a call whose answer
+    was lost can be repeated: it gives the target as it is then, as long as the source's tombstone lasts.
 
     Raises:
-        ApiError: 422 for one user twice; 404 where nothing is held of the source; 503 without Redis.
+        ApiError: 422 for one user twice; 404 where nothing is held of the source, and it was not merged into this one;
+            503 without Redis.
     """
     if user_id == source_user_id:
         raise ApiError(422, "invalid_field", "source_user_id: give another user than the one in the path")
     tenant = engine.settings.tenant
     keys, source_keys = UserKeys.of(tenant, user_id), UserKeys.of(tenant, source_user_id)
+    # Of both at once: it confirms a merge to who knows its users, and tells nobody else of either.
+    merge = digest(f"{source_keys.user} {keys.user}")
     for attempt in range(ATTEMPTS):
-        source, head = await _held(engine, source_keys)
-        state = await change_user(engine, keys, partial(_joined, engine, source))
-        if await _erase(engine, source_keys, head):
+        source, head = await _found(engine, source_keys)
+        if source.tombstone and source.merged_into == merge:
+            return await describe_user(engine, user_id)
+        state = await change_user(engine, keys, partial(_joined, engine, _existing(source)))
+        if await _erase(engine, source_keys, head, merge):
             return _description(engine, user_id, state)
         # Something was told of the source meanwhile: it joins, too.
         await pause(attempt)
@@ -156,9 +166,9 @@ async def delete_user(engine: Engine, user_id: str) -> None:
     await _erase(engine, UserKeys.of(engine.settings.tenant, user_id))
 
 
-async def _erase(engine: Engine, keys: UserKeys, expected_head: bytes = b"*") -> bool:
+async def _erase(engine: Engine, keys: UserKeys, expected_head: bytes = b"*", merged_into: bytes = b"") -> bool:
     """Leaves a tombstone of a user; returns False where their state is not that of the head any more."""
-    tombstone = encode_state(UserState(life=secrets.token_bytes(8), tombstone=True))
+    tombstone = encode_state(UserState(life=secrets.token_bytes(8), tombstone=True, merged_into=merged_into))
     try:
         async with engine.lock(keys.user):
             erased = await engine.users.erase(keys, tombstone, expected_head)

@@ -53,7 +53,7 @@ def merge(user_id: str, source_user_id: str) -> Call[User]:
     """Moves everything held of another user here, for example of an anonymous session, and deletes that user.
 
     Raises:
-        NotFoundError: nothing is held of the source; also where an earlier try did it and only its answer got lost.
+        NotFoundError: nothing is held of the source, and it was not merged into this user within the last day.
     """
     return Call("POST", f"{_path(user_id)}/merge", _user, encoded({"source_user_id": source_user_id}))
 

@@ -171,7 +171,8 @@ def train(
             checkpoint, result = pipeline.train(Workspace(workdir), settings, resume=resume, on_progress=show)
         console.print(
             f"policy {checkpoint.version}: validation reward {result.best.before:.2f} before adaptation, "
-            f"{result.best.after:.2f} after (update {result.best_iteration}; the start had {result.start.after:.2f}) "
+            f"{result.best.after:.2f} after (update {result.best_iteration}; the start had {result.start.after:.2f}), "
+            f"{100 * result.best.harm:.0f} % of {len(result.best.rewards)} people who judge have less than without it "
             f"-> {Workspace(workdir).checkpoint}"
         )
 

@@ -111,7 +111,8 @@ def _make(workspace: Workspace, settings: RunConfig) -> None:
         checkpoint, result = pipeline.train(workspace, settings, on_progress=show)
     console.print(
         f"  policy {checkpoint.version}: "
-        f"validation reward {result.best.before:.2f} before, {result.best.after:.2f} after"
+        f"validation reward {result.best.before:.2f} before, {result.best.after:.2f} after; "
+        f"{100 * result.best.harm:.0f} % of {len(result.best.rewards)} people who judge have less than without adapting"
     )
     with bar("[bold]5[/] evaluation on meta-test users", len(CORE_POLICIES)) as progress:
         episodes: Episodes = pipeline.evaluate_checkpoint(workspace, progress.advance)

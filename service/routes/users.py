@@ -112,7 +112,10 @@ async def post_reset(user_id: str, request: Request) -> Response:
     responses={200: {"model": UserResponse}, **problems(404, 413, 415, 422, 503)},
 )
 async def post_merge(user_id: str, request: Request) -> Response:
-    """Moves transitions, seen items and attributes here (this user's attributes win), and deletes the other user."""
+    """Moves transitions, seen items and attributes here (this user's attributes win), and deletes the other user.
+
+    Repeating it is harmless: for a day it answers again, with this user as they are then.
+    """
     name, body = path_id("user_id", user_id), await parse(request, _MERGE)
     return json_answer(await merge_users(engine_of(request), name, body.source_user_id))
 

@@ -45,6 +45,8 @@ _WITHOUT_TYPES: Final = 1
 """The codec before event types of seen items; it is still read."""
 FLAG_TOMBSTONE: Final = 1
 FLAG_WEIGHTS: Final = 2
+FLAG_MERGED: Final = 4
+"""Of a tombstone: 16 bytes stand before the weights, `UserState.merged_into`."""
 HEAD_BYTES: Final = 12
 """Length of the part that compare-and-set compares: magic, codec, flags, nonce."""
 LIFE_AT: Final = HEAD_BYTES + 4 + 8
@@ -115,6 +117,7 @@ class UserState:
         nonce: 8 bytes; which write this is. b"" for a user without a state.
         life: 8 bytes, drawn anew by a deletion and kept by every write after it; zeros for a user never deleted.
         tombstone: whether this only marks a deletion.
+        merged_into: of a tombstone that a merge left, 16 bytes that stand for the merge; b"" of any other.
         version: policy version, 16 hex digits, that `weights` belong to.
         created: seconds since 1970.
         updated: seconds since 1970 of the last transition; 0 without one.
@@ -130,6 +133,7 @@ class UserState:
     nonce: bytes = b""
     life: bytes = b"\0" * 8
     tombstone: bool = False
+    merged_into: bytes = b""
     version: str = ""
     created: int = 0
     updated: int = 0
@@ -177,6 +181,9 @@ class Impression:
 def encode_state(state: UserState) -> bytes:
     """Returns the state's bytes under a fresh nonce."""
     flags = (FLAG_TOMBSTONE if state.tombstone else 0) | (FLAG_WEIGHTS if state.weights is not None else 0)
+    # A new life is no merged one any more.
+    merged_into = state.merged_into if state.tombstone else b""
+    flags |= FLAG_MERGED if merged_into else 0
     attributes = (
         json.dumps(dict(state.attributes), sort_keys=True, ensure_ascii=False).encode() if state.attributes else b""
     )
@@ -203,6 +210,7 @@ def encode_state(state: UserState) -> bytes:
             slates,
             state.seen.astype("<u4").tobytes(),
             types_of(state).astype("<u2").tobytes(),
+            merged_into,
             weights,
         ]
     )
@@ -250,12 +258,15 @@ def decode_state(data: bytes) -> UserState:
     at += seen.nbytes
     types = np.full(n_seen, ALL_TYPES, "<u2") if codec == _WITHOUT_TYPES else np.frombuffer(body, "<u2", n_seen, at)
     at += 0 if codec == _WITHOUT_TYPES else types.nbytes
+    merged_into = body[at : at + 16] if flags & FLAG_MERGED else b""
+    at += len(merged_into)
     # Copied: to numba a read-only array is another type, and the first such user would wait for a compilation.
     weights = np.frombuffer(body, "<f4", -1, at).copy() if flags & FLAG_WEIGHTS else None
     return UserState(
         nonce=nonce,
         life=life,
         tombstone=bool(flags & FLAG_TOMBSTONE),
+        merged_into=merged_into,
         version=version.hex(),
         created=created,
         updated=updated,

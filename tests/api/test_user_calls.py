@@ -19,6 +19,7 @@ from service.adapter import support_of
 from service.draft import Draft
 from service.settings import Settings
 from service.store.codec import SETTLED, Impression, UserState
+from service.store.connection import StoreUnavailable
 from service.store.keys import UserKeys
 from tests.running_service import Running, running
 
@@ -118,12 +119,57 @@ async def test_merge_moves_an_anonymous_session_into_a_login_once(app: Running) 
     body = (await app.client.post("/v1/users/ada/merge", json={"source_user_id": "session"})).json()
     assert (body["transitions"], body["attributes"]) == (3, {"gender": "F", "age": 30})
     assert (await app.client.get("/v1/users/session")).status_code == 404
-    again = await app.client.post("/v1/users/ada/merge", json={"source_user_id": "session"})
-    assert again.status_code == 404
     itself = await app.client.post("/v1/users/ada/merge", json={"source_user_id": "ada"})
     assert itself.status_code == 422
     offered = await app.recommend("ada", k=100)
     assert not {first, "item8", "item1"} & {item["item_id"] for item in offered["items"]}
+
+
+async def test_merge_whose_answer_was_lost_answers_again_and_moves_nothing_twice(app: Running) -> None:
+    async def merge(target: str, source: str) -> tuple[int, dict[str, Any]]:
+        response = await app.client.post(f"/v1/users/{target}/merge", json={"source_user_id": source})
+        return response.status_code, response.json()
+
+    await app.like("ada", "item1", "a1")
+    await app.like("session", "item8", "s1")
+    first = await merge("ada", "session")
+    assert first[0] == 200
+    assert await merge("ada", "session") == first
+    await app.like("ada", "item12", "a2")
+    assert (await merge("ada", "session"))[1]["transitions"] == 3
+    for target, source in (("bob", "session"), ("session", "ada2"), ("ada", "nobody"), ("session", "session2")):
+        status, problem = await merge(target, source)
+        assert (status, problem["code"]) == (404, "unknown_user")
+    # The session begins anew: that is another merge, wherever it goes.
+    await app.like("session", "item16", "s2")
+    assert (await merge("bob", "session"))[1]["transitions"] == 1
+    assert (await merge("ada", "session"))[0] == 404
+    assert (await merge("bob", "session"))[1]["transitions"] == 1
+    await app.client.delete("/v1/users/bob")
+    assert (await merge("bob", "session"))[0] == 404
+    # Deleted by itself, it was merged nowhere.
+    await app.like("session", "item16", "s3")
+    assert (await merge("ada", "session"))[0] == 200
+    await app.client.delete("/v1/users/session")
+    assert (await merge("ada", "session"))[0] == 404
+
+
+async def test_merges_at_once_on_two_replicas_all_answer_and_move_once(
+    app: Running, checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    async with running(
+        checkpoint_dir, tmp_path / "second", redis_url=f"unix://{tmp_path}/service/redis/redis.sock"
+    ) as second:
+        await app.like("ada", "item1", "a1")
+        await app.like("session", "item8", "s1")
+        calls = [
+            each.client.post("/v1/users/ada/merge", json={"source_user_id": "session"})
+            for each in (app, second)
+            for _ in range(5)
+        ]
+        answers = await asyncio.gather(*calls)
+        assert [(answer.status_code, answer.json()["transitions"]) for answer in answers] == [(200, 2)] * 10
+        assert app.metric("metarl_user_erasures_total") + second.metric("metarl_user_erasures_total") == 1
 
 
 async def test_merge_that_stopped_before_the_source_was_erased_is_finished_by_the_same_call(
@@ -138,6 +184,25 @@ async def test_merge_that_stopped_before_the_source_was_erased_is_finished_by_th
     await app.engine.redis.client.set(UserKeys.of("default", "session").state, source)
     body = (await app.client.post("/v1/users/ada/merge", json={"source_user_id": "session"})).json()
     assert body["transitions"] == 2
+    assert (await app.client.get("/v1/users/session")).status_code == 404
+
+
+async def test_merge_whose_last_write_was_not_confirmed_is_a_503_and_the_same_call_then_answers(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.like("session", "item8", "s1")
+    original = app.engine.users.erase
+
+    async def erase(*given: Any) -> bool:
+        await original(*given)
+        raise StoreUnavailable("timeout")
+
+    body = {"source_user_id": "session"}
+    with monkeypatch.context() as patched:
+        patched.setattr(app.engine.users, "erase", erase)
+        assert (await app.client.post("/v1/users/ada/merge", json=body)).status_code == 503
+    answer = await app.client.post("/v1/users/ada/merge", json=body)
+    assert (answer.status_code, answer.json()["transitions"]) == (200, 1)
     assert (await app.client.get("/v1/users/session")).status_code == 404
 
 

@@ -152,8 +152,9 @@ async def test_users_history_explanation_merge_and_reset(client: AsyncClient) ->
     assert [line["kind"] for line in lines[:3]] == ["user", "transition", "transition"]
     await client.feedback(Event("like", "item4", "guest"))
     assert (await client.users.merge("ada", "guest")).transitions == 3
+    assert (await client.users.merge("ada", "guest")).transitions == 3
     with pytest.raises(NotFoundError):
-        await client.users.merge("ada", "guest")
+        await client.users.merge("bob", "guest")
     assert (await client.users.reset("ada")).transitions == 0
     assert (await client.users.reset("ada", attributes=True)).attributes == {}
 

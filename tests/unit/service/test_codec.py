@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,6 +81,14 @@ def test_state_round_trip_keeps_every_field(state: UserState) -> None:
     else:
         assert back.weights is not None
         assert back.weights.tobytes() == state.weights.tobytes()
+
+
+@given(states, st.binary(min_size=16, max_size=16))
+def test_tombstone_keeps_where_its_user_went_and_a_new_life_does_not(state: UserState, merged_into: bytes) -> None:
+    back = decode_state(encode_state(replace(state, merged_into=merged_into)))
+    assert back.merged_into == (merged_into if state.tombstone else b"")
+    assert (back.weights is None) == (state.weights is None)
+    assert state.weights is None or back.weights is None or back.weights.tobytes() == state.weights.tobytes()
 
 
 def test_two_encodings_of_one_state_differ_in_the_head_that_is_compared() -> None:
