@@ -6,7 +6,7 @@ import unicodedata
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 __all__ = ["AttributeValue", "Attributes", "Closed", "Id", "Name", "Number", "Problem", "Text", "Time", "check_id"]
 
@@ -24,6 +24,13 @@ def check_id(value: str) -> str:
     return value
 
 
+def _text_or_time(value: object) -> object:
+    """Returns a time that is text; pydantic would read a number, too, and guess whether it means seconds."""
+    if isinstance(value, datetime) or (isinstance(value, str) and ":" in value):
+        return value
+    raise ValueError("must be an RFC 3339 time, for example 2026-11-23T20:00:00Z")
+
+
 def _with_zone(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("needs a time zone, for example 2026-11-23T20:00:00Z")
@@ -35,7 +42,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValid
 Text = Annotated[str, StringConstraints(max_length=1024)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 AttributeValue = Number | Text | Annotated[list[Text], Field(max_length=64)]
-Time = Annotated[datetime, Field(strict=False), AfterValidator(_with_zone)]
+Time = Annotated[datetime, Field(strict=False), BeforeValidator(_text_or_time), AfterValidator(_with_zone)]
 Attributes = Annotated[dict[Name, AttributeValue], Field(max_length=64)]
 
 

@@ -1,207 +1,240 @@
-"""Bad requests: a 4xx problem document each, nothing learned, nothing echoed, nothing grown."""
+"""Bad bodies on every route that takes one: a 4xx problem document each, nothing learned, nothing echoed."""
 
 from __future__ import annotations
 
 import gzip
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.running_service import Running
+from tests.api.corpus import BODY_ROUTES, MARK, PLACES, Route, check_problem, malformed
+from tests.running_service import Running, running
 
 pytestmark = pytest.mark.anyio
 
-MARKER = "pLaNtEd"
-EVENT = {"event_id": "e", "user_id": "ada", "item_id": "item1", "type": "rating", "value": "VALUE"}
-REQUEST = {"user_id": "ada", "k": "VALUE"}
+BULK = "/v1/items/bulk"
+JSON_ROUTES = [route for route in BODY_ROUTES if route[1] != BULK]
+EVENT = {"event_id": "e", "user_id": "ada", "item_id": "item1", "type": "like"}
+EVENT_ROUTES = {"/v1/feedback": EVENT, "/v1/users/ada/warm-up": {n: EVENT[n] for n in ("event_id", "item_id", "type")}}
 
 
-def with_value(template: dict[str, Any], raw: str) -> bytes:
-    """Returns the template's JSON with raw text in place of the value."""
-    return json.dumps(template).replace('"VALUE"', raw).encode()
+@pytest.fixture(scope="module")
+async def shared(
+    checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[Running]:
+    """One application for all of these tests: none of their requests changes anything, which `app` checks."""
+    async with running(checkpoint_dir, tmp_path_factory.mktemp("abuse") / "service") as service:
+        yield service
 
 
-RAW_NUMBERS = [
-    "NaN",
-    "Infinity",
-    "-Infinity",
-    "1e400",
-    '"nan"',
-    '"4"',
-    "true",
-    "9" * 5000,
-    "[4]",
-    "{}",
-    '"' + MARKER + '"',
-]
-EVENTS = {f"value {raw[:12]}": with_value(EVENT, raw) for raw in RAW_NUMBERS}
-EVENTS["value null"] = with_value(EVENT, "null")
-REQUESTS = {f"k {raw[:12]}": with_value(REQUEST, raw) for raw in [*RAW_NUMBERS, "0", "-1", "101", "1.5", "null"]}
-BODIES = {
-    "empty": b"",
-    "blank": b" \n",
-    "not json": MARKER.encode(),
-    "cut": b'{"user_id": "' + MARKER.encode(),
-    "array": b"[]",
-    "number": b"1",
-    "string": json.dumps(MARKER).encode(),
-    "null": b"null",
-    "empty object": b"{}",
-    "unknown field": json.dumps({"user_id": "ada", MARKER: 1}).encode(),
-    "two unknown fields": json.dumps({"user_id": "ada", MARKER: {MARKER: 1}, "x": 2}).encode(),
-    "deep arrays": b"[" * 20_000 + b"]" * 20_000,
-    "deep objects": b'{"user_id":' * 5_000 + b"1" + b"}" * 5_000,
-    "deep value": b'{"user_id": "ada", "candidates": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
-    "lone surrogate": b'{"user_id": "' + MARKER.encode() + b'\\ud800", "k": 1}',
-    "surrogate key": b'{"user_id": "a", "\\ud800' + MARKER.encode() + b'": 1}',
-    "control character": json.dumps({"user_id": MARKER + "\x00"}).encode(),
-    "raw control character": b'{"user_id": "' + MARKER.encode() + b'\x01"}',
-    "new line in an id": json.dumps({"user_id": MARKER + "\r\nSet-Cookie: a=b"}).encode(),
-    "utf-16": json.dumps({"user_id": MARKER}).encode("utf-16"),
-    "latin-1": b'{"user_id": "' + MARKER.encode() + b'\xff"}',
-    "byte order mark": b"\xef\xbb\xbf" + json.dumps({"user_id": 1}).encode(),
-    "long id": json.dumps({"user_id": MARKER * 50}).encode(),
-    "number as id": b'{"user_id": 7}',
-    "comment": b'{"user_id": "a"} // ' + MARKER.encode(),
-    "two values": b'{"user_id": "a"}{"user_id": "b"}',
-    "pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins",
-    "events no list": json.dumps({"events": MARKER}).encode(),
-    "no events": json.dumps({"events": []}).encode(),
-    "1001 events": json.dumps({"events": [{**EVENT, "value": 4, "event_id": str(i)} for i in range(1001)]}).encode(),
-    "events in an event": json.dumps({**EVENT, "value": 4, "events": [{"events": [MARKER]}]}).encode(),
-}
-ROUTES = [
-    ("POST", "/v1/recommendations"),
-    ("POST", "/v1/feedback"),
-    ("PUT", "/v1/users/ada"),
-    ("PUT", "/v1/items/item1"),
-]
+@pytest.fixture
+async def app(shared: Running) -> AsyncIterator[Running]:
+    """The application; after the test its Redis must hold what it held before, and nothing may have failed."""
+    before, items = await held(shared), (await shared.client.get("/v1/items?limit=1000")).json()
+    yield shared
+    assert await held(shared) == before
+    assert (await shared.client.get("/v1/items?limit=1000")).json() == items
+    assert 'code="5' not in (await shared.client.get("/metrics")).text
 
 
-async def check_refused(app: Running, method: str, url: str, content: Any, **kwargs: Any) -> None:
-    response = await app.client.request(method, url, content=content, **kwargs)
-    assert 400 <= response.status_code < 500, (response.status_code, response.text)
-    assert response.headers["content-type"] == "application/problem+json"
-    body = response.json()
-    assert set(body) == {"type", "title", "status", "detail", "code", "request_id"}
-    assert body["status"] == response.status_code
-    assert MARKER not in response.text
-    assert len(response.content) < 1024
+async def held(app: Running) -> list[bytes]:
+    """Returns the keys in Redis."""
+    return sorted(await app.engine.redis.client.keys("*"))
 
 
-async def check_nothing_learned(app: Running) -> None:
-    assert (await app.client.get("/v1/users/ada")).status_code == 404
-    assert await app.engine.redis.client.keys("*:u:*") == []
-    assert app.metric("metarl_http_requests_total", method="POST", route="/v1/feedback", code="500") == 0
+def url_of(path: str) -> str:
+    return path.format(user_id="ada", item_id="item1", recommendation_id="r")
 
 
-async def test_numbers_that_are_none_are_refused(app: Running) -> None:
-    for name, content in EVENTS.items():
-        await check_refused(app, "POST", "/v1/feedback", content)
-        batch = b'{"events": [' + content + b"]}"
-        await check_refused(app, "POST", "/v1/feedback", batch)
-        assert name
-    for content in REQUESTS.values():
-        await check_refused(app, "POST", "/v1/recommendations", content)
-    await check_nothing_learned(app)
+async def send(app: Running, route: Route, content: Any, **headers: str) -> Any:
+    return await app.client.request(route[0], url_of(route[1]), content=content, headers=headers)
 
 
-@pytest.mark.parametrize(("method", "url"), ROUTES)
-async def test_bodies_that_are_none_are_refused(app: Running, method: str, url: str) -> None:
-    for name, content in BODIES.items():
-        if name == "empty object" and "items" in url:
-            continue  # an item without attributes is one
-        await check_refused(app, method, url, content)
-    await check_nothing_learned(app)
+def test_corpus_knows_every_route_that_takes_a_body() -> None:
+    assert sorted(PLACES) == sorted(BODY_ROUTES)
 
 
-@pytest.mark.parametrize(
-    "raw", ["NaN", "1e999", "1" * 400, '{"a": 1}', "null", "[[1]]", "true", '["a", 1]', '"\\ud800"']
-)
-async def test_attribute_values_of_no_kind_are_refused(app: Running, raw: str) -> None:
-    for url in ("/v1/users/ada", "/v1/items/item1"):
-        for name in ("age", "year", "gender", MARKER):
-            await check_refused(app, "PUT", url, f'{{"attributes": {{"{name}": {raw}}}}}'.encode())
-    await check_refused(
-        app, "POST", "/v1/recommendations", f'{{"user_id": "ada", "user_attributes": {{"{MARKER}": {raw}}}}}'.encode()
-    )
-    await check_nothing_learned(app)
+@pytest.mark.parametrize("route", JSON_ROUTES, ids=" ".join)
+async def test_what_is_no_number_or_no_id_is_refused_and_names_the_field(app: Running, route: Route) -> None:
+    for place in PLACES[route]:
+        for content in place.bodies():
+            body = check_problem(await send(app, route, content))
+            assert body["code"] in ("invalid_field", "invalid_json"), content
+            if body["code"] == "invalid_field":
+                assert str(body["detail"]).startswith(place.field), (content, body)
 
 
-async def test_unknown_attribute_name_is_not_echoed(app: Running) -> None:
-    await check_refused(app, "PUT", "/v1/users/ada", json.dumps({"attributes": {MARKER: 1}}))
-    content = json.dumps({"user_id": "ada", "user_attributes": {MARKER: "x"}})
-    await check_refused(app, "POST", "/v1/recommendations", content)
+@pytest.mark.parametrize("route", JSON_ROUTES, ids=" ".join)
+async def test_body_that_is_none_is_refused(app: Running, route: Route) -> None:
+    for content in malformed(route[1]).values():
+        check_problem(await send(app, route, content))
 
 
-@pytest.mark.parametrize(
-    "timestamp",
-    [
-        "yesterday",
-        "2026-11-23T20:00:00",
-        "2026-13-01T00:00:00Z",
-        10**30,
-        -1,
-        True,
-        "9999-12-31T23:59:59Z",
-        "0001-01-01T00:00:00Z",
-        "0001-01-01T00:00:00+14:00",
-        "9999-12-31T23:59:59-14:00",
-    ],
-)
-async def test_timestamps_beyond_sense_are_refused(app: Running, timestamp: Any) -> None:
-    event = {"event_id": "e", "user_id": "ada", "item_id": "item1", "type": "like", "timestamp": timestamp}
-    await check_refused(app, "POST", "/v1/feedback", json.dumps(event))
-    await check_nothing_learned(app)
+async def test_bulk_line_that_is_no_item_is_refused_by_its_number_and_the_rest_is_not(app: Running) -> None:
+    bad = [content for place in PLACES["POST", BULK] for content in place.bodies()]
+    bad += [content for content in malformed(BULK).values() if content.strip() and b"\n" not in content]
+    response = await app.client.post(BULK, content=b"\n".join(bad))
+    assert (response.status_code, MARK in response.text) == (200, False)
+    found = response.json()
+    assert (found["applied"], found["rejected"]) == (0, len(bad))
+    assert [each["line"] for each in found["rejections"]] == list(range(1, len(bad) + 1))
+    assert {each["code"] for each in found["rejections"]} == {"invalid_field", "invalid_json"}
 
 
-async def test_large_bodies_are_refused_with_and_without_a_length(app: Running) -> None:
+@pytest.mark.parametrize("route", BODY_ROUTES, ids=" ".join)
+async def test_body_beyond_the_limit_is_a_413_with_and_without_a_length(app: Running, route: Route) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(160):
-            yield MARKER.encode() * 9362
+            yield MARK.encode() * 60_000
 
-    for method, url in ROUTES:
-        response = await app.client.request(method, url, content=b"x" * 10_000_000)
-        assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
-        response = await app.client.request(method, url, content=chunks())
-        assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
-        assert MARKER not in response.text
-    assert app.metric("metarl_rejected_total", reason="body_too_large") == 8
+    before = app.metric("metarl_rejected_total", reason="body_too_large")
+    size = 10_000_000 if route[1] != BULK else app.engine.settings.max_bulk_body_bytes + 1
+    for content in (b"x" * size, chunks()):
+        assert check_problem(await send(app, route, content), (413,))["code"] == "body_too_large"
+    assert app.metric("metarl_rejected_total", reason="body_too_large") == before + 2
 
 
-@pytest.mark.parametrize("length", ["-1", "abc", "1e3", "9" * 30, "+5", "0x10", "", " "])
-async def test_lengths_that_are_none_are_refused(app: Running, length: str) -> None:
-    await check_refused(app, "POST", "/v1/feedback", b"{}", headers={"content-length": length})
+@pytest.mark.parametrize("route", BODY_ROUTES, ids=" ".join)
+async def test_length_that_is_none_is_refused(app: Running, route: Route) -> None:
+    for length in ("-1", "abc", "1e3", "9" * 30, "+5", "0x10", "", " "):
+        check_problem(await send(app, route, b"{}", **{"content-length": length}), (413,))
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "GZIP", "identity, gzip"])
-async def test_encoded_bodies_are_refused(app: Running, encoding: str) -> None:
-    content = gzip.compress(b"0" * 10_000_000)
-    headers = {"content-encoding": encoding}
-    response = await app.client.post("/v1/feedback", content=content, headers=headers)
-    assert (response.status_code, response.json()["code"]) == (415, "unsupported_encoding")
-    assert app.metric("metarl_rejected_total", reason="encoding") == 1
+@pytest.mark.parametrize("route", BODY_ROUTES, ids=" ".join)
+async def test_encoded_body_is_a_415(app: Running, route: Route) -> None:
+    bomb, before = gzip.compress(b"0" * 10_000_000), app.metric("metarl_rejected_total", reason="encoding")
+    for encoding in ("gzip", "deflate", "br", "GZIP", "identity, gzip"):
+        body = check_problem(await send(app, route, bomb, **{"content-encoding": encoding}), (415,))
+        assert body["code"] == "unsupported_encoding"
+    assert app.metric("metarl_rejected_total", reason="encoding") == before + 5
 
 
-async def test_unknown_paths_and_methods_are_refused_and_make_no_new_series(app: Running) -> None:
-    for i in range(50):
-        for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "BREW", f"M{i}"):
-            response = await app.client.request(method, f"/{MARKER}/{i}")
-            assert response.status_code == 404
-            assert MARKER not in response.text
-    for method, url in (("GET", "/v1/feedback"), ("DELETE", "/v1/feedback"), ("POST", "/livez")):
-        response = await app.client.request(method, url)
-        assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
-        assert "allow" in response.headers
-    text = (await app.client.get("/metrics")).text
-    assert MARKER not in text
-    assert len([line for line in text.splitlines() if not line.startswith("#")]) < 700
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'{{"user_id":"u","exploration":{{"{MARK}":1}}}}',
+        f'{{"user_id":"u","user_attributes":{{"{MARK}":1}}}}',
+        f'{{"user_id":"u","user_attributes":{{"gender":{{"{MARK}":1}}}}}}',
+        f'{{"user_id":"u","user_attributes":{{"age":"{MARK}"}}}}',
+        '{"user_id":"u","user_attributes":{"a":' + "[" * 400 + "]" * 400 + "}}",
+        f'{{"user_id":"u","context":{{"{MARK}":1}}}}',
+        '{"user_id":"u","k":0}',
+        '{"user_id":"u","k":-1}',
+        '{"user_id":"u","k":101}',
+        '{"user_id":"u","k":1.5}',
+        '{"user_id":"u","k":null}',
+        '{"user_id":"u","exclude_seen":"yes"}',
+        '{"user_id":"u","exclude_seen":[]}',
+        f'{{"user_id":"u","exclude_seen":["{MARK}"]}}',
+        '{"user_id":"u","candidates":[]}',
+        '{"user_id":"u","candidates":["item1"]}',
+        f'{{"user_id":"u","filter":"{MARK} = 1"}}',
+        f'{{"user_id":"u","filter":"year = {MARK}"}}',
+        '{"user_id":"u","filter":"' + "(" * 1999 + '"}',
+    ],
+)
+async def test_malformed_recommendation_is_a_422_alone_and_in_a_batch(app: Running, content: str) -> None:
+    check_problem(await app.client.post("/v1/recommendations", content=content))
+    response = await app.client.post("/v1/recommendations/batch", content=f'{{"requests":[{content}]}}')
+    if response.status_code == 200:
+        assert response.json()["results"][0]["status"] == 422
+        assert MARK not in response.text
+    else:
+        check_problem(response)
 
 
-async def test_request_id_of_the_client_is_kept_where_it_is_plain(app: Running) -> None:
-    for given, kept in (("abc-1.2_3", True), ("x" * 65, False), ("a b", False), ('a"b', False), ("", False)):
-        response = await app.client.get("/v1/users/nobody", headers={"X-Request-Id": given})
-        assert (response.headers["x-request-id"] == given) is kept
-        assert response.json()["request_id"] == response.headers["x-request-id"]
+TIMES = [
+    "yesterday",
+    "2026-11-23T20:00:00",
+    "2026-13-01T00:00:00Z",
+    "9" * 30,
+    MARK,
+    10**30,
+    -1,
+    1_700_000_000,
+    "1700000000",
+    True,
+    "9999-12-31T23:59:59Z",
+    "9999-12-31T23:59:59-14:00",
+]
+
+
+@pytest.mark.parametrize("time", [*TIMES, "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
+async def test_feedback_of_a_time_beyond_sense_is_refused(app: Running, time: Any) -> None:
+    check_problem(await app.client.post("/v1/feedback", json=EVENT | {"timestamp": time}), (409, 422))
+
+
+@pytest.mark.parametrize("time", TIMES)
+async def test_history_of_a_time_beyond_sense_is_refused(app: Running, time: Any) -> None:
+    event = {**EVENT_ROUTES["/v1/users/ada/warm-up"], "timestamp": time}
+    response = await app.client.post("/v1/users/ada/warm-up", json={"events": [event]})
+    if response.status_code == 200:
+        assert response.json()["rejected"] == [{"index": 0, "code": "future"}]
+        assert MARK not in response.text
+    else:
+        check_problem(response)
+
+
+@pytest.mark.parametrize("url", EVENT_ROUTES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": MARK},
+        {MARK: 1},
+        {"event_id": None},
+        {"item_id": None},
+        {"type": "rating"},
+        {"type": "rating", "value": None},
+        {"type": "custom", "value": 1.5},
+        {"type": "custom", "value": -0.1},
+        {"user_id": 7},
+        {"events": [{"events": [MARK]}]},
+    ],
+    ids=repr,
+)
+async def test_malformed_event_is_a_422_and_none_of_its_batch_is_applied(
+    app: Running, url: str, change: dict[str, Any]
+) -> None:
+    good = EVENT_ROUTES[url]
+    bad = good | change
+    body = check_problem(await app.client.post(url, json={"events": [good, bad]}))
+    assert str(body["detail"]).startswith("events.1")
+    check_problem(await app.client.post(url, json=bad))
+
+
+@pytest.mark.parametrize("url", EVENT_ROUTES)
+@pytest.mark.parametrize("events", [[], MARK, {}, None, 7, [[]], [MARK], "1001"], ids=repr)
+async def test_events_that_are_no_list_of_events_are_a_422(app: Running, url: str, events: Any) -> None:
+    if events == "1001":
+        events = [EVENT_ROUTES[url] | {"event_id": str(number)} for number in range(1001)]
+    check_problem(await app.client.post(url, json={"events": events}))
+    check_problem(await app.client.post(url, json={"events": [EVENT_ROUTES[url]], MARK: events}))
+
+
+async def test_event_of_nobody_or_nothing_is_a_422(app: Running) -> None:
+    for name in EVENT:
+        check_problem(await app.client.post("/v1/feedback", json={n: v for n, v in EVENT.items() if n != name}))
+    check_problem(await app.client.post("/v1/feedback", json={"events": [EVENT], "user_id": "u"}))
+    check_problem(await app.client.post("/v1/feedback", json={**EVENT, "events": [{"events": [MARK]}]}))
+
+
+@pytest.mark.parametrize("raw", ["null", '["a", 1]', '"' + "a" * 1025 + '"', "[" + ",".join(['"a"'] * 65) + "]"])
+@pytest.mark.parametrize("name", ["age", "year", "gender", MARK])
+async def test_attribute_of_no_kind_is_refused_wherever_attributes_are_given(app: Running, name: str, raw: str) -> None:
+    attributes = f'{{"{name}": {raw}}}'
+    for url in ("/v1/users/ada", "/v1/items/item1"):
+        check_problem(await app.client.put(url, content=f'{{"attributes": {attributes}}}'))
+    content = f'{{"user_id": "ada", "user_attributes": {attributes}}}'
+    check_problem(await app.client.post("/v1/recommendations", content=content))
+
+
+async def test_name_of_an_unknown_attribute_is_not_echoed(app: Running) -> None:
+    for method in ("PUT", "PATCH"):
+        check_problem(await app.client.request(method, "/v1/users/ada", json={"attributes": {MARK: 1}}))
+    check_problem(await app.client.post("/v1/recommendations", json={"user_id": "ada", "user_attributes": {MARK: "x"}}))
+    too_many = json.dumps({"attributes": {f"{MARK}{number}": 1 for number in range(65)}})
+    for url in ("/v1/users/ada", "/v1/items/item1"):
+        check_problem(await app.client.put(url, content=too_many))
