@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from service.auth import Auth
 from service.engine import Engine
 from service.erasing import Erasing
+from service.rate_limit import RateLimiter
 from service.store.key_store import KeyStore
+from service.store.rate_store import RateStore
 from service.store.tenant_store import TenantStore
 from service.tenants import Tenants
 
@@ -33,16 +35,19 @@ class Administration:
     erasing: Erasing
 
     @classmethod
-    def started(cls, engine: Engine, clock: Callable[[], float] = time.monotonic) -> Administration:
+    def started(cls, engine: Engine, clock: Callable[[], float] | None = None) -> Administration:
         """Returns it around the engine of the service's own tenant; needs a running event loop.
 
         Args:
             engine: the engine.
-            clock: seconds, monotonic; for rates and for how long a key is known.
+            clock: seconds, monotonic and the same on every replica; for rates and for how long a key is known. When
+                absent, the process's own for the latter, and for rates that of Redis.
         """
         keys, store = KeyStore(engine.redis), TenantStore(engine.redis)
         tenants = Tenants(engine, store)
-        return cls(Auth(engine.settings, keys, tenants, clock), keys, tenants, Erasing(store))
+        own = time.monotonic if clock is None else clock
+        limiter = RateLimiter(RateStore(engine.redis, clock), own)
+        return cls(Auth(engine.settings, keys, tenants, limiter, own), keys, tenants, Erasing(store))
 
     async def close(self) -> None:
         """Ends what goes on in the background."""

@@ -90,16 +90,22 @@ class Auth:
         settings: whether a key is needed, and limits.
         store: keys.
         tenants: engines by tenant.
+        limiter: what keys with a rate may still do.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self, settings: Settings, store: KeyStore, tenants: Tenants, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        store: KeyStore,
+        tenants: Tenants,
+        limiter: RateLimiter,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._tenants = tenants
         self._keys = KeyCache(settings, store, clock)
-        self._limiter = RateLimiter(clock)
+        self._limiter = limiter
         self._rejected = tenants.default.metrics.rejected
         admin = settings.admin_key
         self._admin_hash = hash_of(admin.get_secret_value()) if admin is not None else None
@@ -125,7 +131,7 @@ class Auth:
         if ROLES.index(caller.role) < ROLES.index(need.role) or (need.operator and not caller.operator):
             self._rejected.labels("forbidden").inc()
             raise ApiError(403, "forbidden", f"this call needs {need}; ask an administrator for such a key")
-        told = self._limited(caller)
+        told = await self._limited(caller)
         engine = self._tenants.ready(caller.namespace)
         if engine is None:
             engine = await self._tenants.engine(caller.tenant, caller.namespace)
@@ -162,13 +168,13 @@ class Auth:
         operator = record.namespace == self._settings.tenant
         return Caller(record.tenant, record.namespace, record.role, operator, record.key_id, rate, record.burst)
 
-    def _limited(self, caller: Caller) -> Mapping[str, str]:
+    async def _limited(self, caller: Caller) -> Mapping[str, str]:
         """Takes one call from the caller's bucket, and returns what the answer tells of it."""
         rate = caller.rate_per_s
         if rate is None:
             return {}
         burst = caller.burst or max(1, math.floor(rate * self._settings.rate_burst_s))
-        allowance = self._limiter.take(caller.key_id, rate, burst)
+        allowance = await self._limiter.take(caller.key_id, rate, burst)
         if allowance.wait_s > 0:
             self._rejected.labels("rate_limited").inc()
             detail = f"this key may make {rate:g} calls a second, {burst} at once; wait as Retry-After says"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -52,12 +51,13 @@ ROUTERS = (
 _log = logging.getLogger("metarl.service")
 
 
-def create_app(settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> ASGIApp:
+def create_app(settings: Settings, *, clock: Callable[[], float] | None = None) -> ASGIApp:
     """Returns the ASGI application; nothing is loaded before its lifespan starts.
 
     Args:
         settings: the configuration.
-        clock: seconds, monotonic; for rate limits and for how long an API key is known.
+        clock: seconds, monotonic; for rate limits and for how long an API key is known. When absent, Redis' for the
+            former and the process's for the latter.
 
     Raises:
         CheckpointError: in the lifespan, where the checkpoint cannot be served.

@@ -22,6 +22,7 @@ _REDIS_OPS = (
     "item_changes",
     "config",
     "key",
+    "rate",
     "admin",
 )
 _REWARDS = tuple(i / 10 for i in range(11))

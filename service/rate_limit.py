@@ -1,4 +1,4 @@
-"""Token buckets: how many calls a key may make, on this replica."""
+"""Token buckets: how many calls a key may make, on all replicas together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Allowance", "RateLimiter"]
+from service.store.connection import StoreUnavailable
+from service.store.rate_store import RateStore
+
+__all__ = ["Allowance", "LocalBuckets", "RateLimiter"]
 
 _BUCKETS = 65_536
 
@@ -45,7 +48,7 @@ class Allowance:
         return found
 
 
-class RateLimiter:
+class LocalBuckets:
     """One bucket a name; the least recently used are forgotten, which only forgives.
 
     Args:
@@ -65,12 +68,57 @@ class RateLimiter:
             burst: tokens that a full bucket holds, >= 1.
         """
         now = self._clock()
-        tokens, at = self._buckets.pop(name, (burst, now))
-        tokens = min(burst, tokens + (now - at) * rate)
-        wait_s = 0.0 if tokens >= 1 else (1 - tokens) / rate
-        if wait_s == 0:
-            tokens -= 1
-        self._buckets[name] = (tokens, now)
+        found = self._at(now, name, rate, burst)
+        left = found if found < 1 else found - 1
+        self.set(name, left, now)
+        return Allowance(0.0 if found >= 1 else (1 - found) / rate, left, rate, burst)
+
+    def empty(self, name: str, rate: float, burst: float) -> Allowance | None:
+        """Returns the refusal of a call where there is no whole token, or None; takes nothing."""
+        if name not in self._buckets:
+            return None
+        found = self._at(self._clock(), name, rate, burst)
+        return None if found >= 1 else Allowance((1 - found) / rate, found, rate, burst)
+
+    def set(self, name: str, tokens: float, at: float) -> None:
+        """Says what a bucket held at a time of the clock."""
+        self._buckets[name] = (tokens, at)
+        self._buckets.move_to_end(name)
         if len(self._buckets) > _BUCKETS:
             self._buckets.popitem(last=False)
-        return Allowance(wait_s, tokens, rate, burst)
+
+    def _at(self, now: float, name: str, rate: float, burst: float) -> float:
+        """Returns how many tokens a bucket holds."""
+        tokens, at = self._buckets.get(name, (burst, now))
+        return min(burst, tokens + (now - at) * rate)
+
+
+class RateLimiter:
+    """The buckets in Redis, and while Redis is away ones of the same size here, which begin as those were last seen.
+
+    A call costs one round trip, except where the bucket was last seen so empty that it cannot hold a token yet: others
+    only take from it. So a flood of one key is refused without asking.
+
+    Args:
+        store: the buckets in Redis.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, store: RateStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._local = LocalBuckets(clock)
+
+    async def take(self, name: str, rate: float, burst: float) -> Allowance:
+        """Takes one token, or none where there is not a whole one; the arguments are those of `LocalBuckets.take`."""
+        refusal = self._local.empty(name, rate, burst)
+        if refusal is not None:
+            return refusal
+        # What Redis tells is at least as new as this.
+        asked_at = self._clock()
+        try:
+            taken, left = await self._store.take(name, rate, burst)
+        except StoreUnavailable:
+            return self._local.take(name, rate, burst)
+        self._local.set(name, left, asked_at)
+        return Allowance(0.0 if taken else (1 - left) / rate, left, rate, burst)

@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         metrics_public: whether /metrics is open to everybody.
         key_cache_s: how long a checked key counts as good without being looked up again.
         key_stale_s: the same while Redis is away.
-        rate_per_s: calls a second that a key may make on one replica; None for any number.
+        rate_per_s: calls a second that a key may make; None for any number.
         rate_burst_s: how many seconds' worth of calls may come at once.
         max_tenants: tenants that one replica serves.
         tenant: whose users and items these are; part of every key.

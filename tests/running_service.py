@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    checkpoint_dir: Path, data_dir: Path, *, clock: Callable[[], float] = time.monotonic, **settings: Any
+    checkpoint_dir: Path, data_dir: Path, *, clock: Callable[[], float] | None = None, **settings: Any
 ) -> AsyncIterator[Running]:
     """Starts the application and stops it at the end.
 

@@ -25,7 +25,7 @@ def create_key(
         typer.Option(help="reader: recommendations; writer: feedback, users and items, too; admin: keys as well."),
     ],
     tenant: Tenant = None,
-    rate: Annotated[float | None, typer.Option(help="Calls a second on each replica.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Calls a second, on all replicas together.")] = None,
     burst: Annotated[int | None, typer.Option(min=1, help="Calls at once, with --rate.")] = None,
     expires_at: Moment = None,
     url: Url = None,

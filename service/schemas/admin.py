@@ -48,7 +48,7 @@ class KeyBody(Closed):
     tenant: TenantName | None = Field(default=None, description="Whose users and items; the caller's own when absent.")
     rate_per_s: Annotated[float, Field(ge=0.001, le=1e6)] | None = Field(
         default=None,
-        description="Calls a second on each replica; only the service's own tenant sets it. Absent: METARL_RATE_PER_S.",
+        description="Calls a second on all replicas together; set by the service's own tenant. Absent: the default.",
     )
     burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None, description="Calls at once, with rate_per_s; absent: METARL_RATE_BURST_S seconds of the rate."
@@ -73,7 +73,9 @@ class KeyResponse(BaseModel):
     tenant: str = Field(description="Whose users and items it sees.")
     created_at: datetime
     expires_at: datetime | None = Field(default=None, description="Absent: never.")
-    rate_per_s: float | None = Field(default=None, description="Calls a second. Absent: METARL_RATE_PER_S.")
+    rate_per_s: float | None = Field(
+        default=None, description="Calls a second. Absent: METARL_RATE_PER_S."
+    )
     burst: int | None = Field(default=None, description="Calls at once.")
 
 

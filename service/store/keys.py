@@ -16,6 +16,7 @@ made: whatever a deleted tenant leaves for a moment, no later one of that name c
 metarl:{_}:api-keys                hash: key id -> key record
 metarl:{_}:keys-of:TENANT          sorted set: key ids, oldest first
 metarl:{_}:tenants                 hash: name -> tenant record
+metarl:{_:KEY ID}:rate             what is left of a key's rate (rate_store.py)
 metarl:{_}:erasures                hash: TENANT that was deleted -> when the last of it is gone, seconds since 1970
 """
 
@@ -37,6 +38,7 @@ __all__ = [
     "new_namespace",
     "new_recommendation_id",
     "pattern_of",
+    "rate_of",
     "slate_of",
     "user_named_by",
     "user_of_recommendation",
@@ -51,6 +53,11 @@ ERASURES = "metarl:{_}:erasures"
 def keys_of(namespace: str) -> str:
     """Returns the key of the ids of a tenant's API keys."""
     return f"metarl:{{_}}:keys-of:{namespace}"
+
+
+def rate_of(key_id: str) -> str:
+    """Returns the key of the token bucket of an API key."""
+    return f"metarl:{{_:{key_id}}}:rate"
 
 
 def new_namespace(name: str) -> str:

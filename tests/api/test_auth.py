@@ -295,37 +295,6 @@ async def test_known_key_is_looked_up_once_however_often_it_is_used(guarded: Run
     assert guarded.metric("metarl_rejected_total", reason="unauthorized") == 5
 
 
-async def test_calls_beyond_a_keys_rate_are_refused_until_tokens_are_back(guarded: Running, clock: Clock) -> None:
-    key = bearer((await made(guarded, "reader", rate_per_s=2, burst=3))["key"])
-    url = "/v1/items/item1"
-    answers = [await guarded.client.get(url, headers=key) for _ in range(5)]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-    assert [answer.headers["ratelimit"] for answer in answers] == [
-        '"key";r=2;t=1', '"key";r=1;t=1', '"key";r=0;t=2', '"key";r=0;t=2', '"key";r=0;t=2',
-    ]  # fmt: skip
-    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"key";q=3;w=2'}
-    assert (answers[-1].headers["retry-after"], answers[-1].json()["code"]) == ("1", "rate_limited")
-    clock.now += 0.5
-    missing = await guarded.client.get("/v1/items/nothing", headers=key)
-    assert (missing.status_code, missing.headers["ratelimit"]) == (404, '"key";r=0;t=2')
-    assert (await guarded.client.get(url, headers=key)).status_code == 429
-    clock.now += 60
-    assert [(await guarded.client.get(url, headers=key)).status_code for _ in range(4)] == [200, 200, 200, 429]
-    assert guarded.metric("metarl_rejected_total", reason="rate_limited") == 4
-    unlimited = await guarded.client.get(url, headers=bearer((await made(guarded, "reader"))["key"]))
-    assert "ratelimit" not in unlimited.headers
-
-
-async def test_rate_of_the_service_holds_for_keys_without_one_of_their_own(
-    checkpoint_dir: Path, tmp_path: Path
-) -> None:
-    given: dict[str, Any] = {"auth": "required", "admin_key": ADMIN, "rate_per_s": 1.0, "clock": Clock()}
-    async with running(checkpoint_dir, tmp_path / "service", **given) as app:
-        one, two = (await made(app, "reader"))["key"], (await made(app, "reader"))["key"]
-        assert [await status(app, one) for _ in range(3)] == [200, 200, 429]
-        assert await status(app, two) == 200
-
-
 @pytest.mark.parametrize(
     "body",
     [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.rate_limit import RateLimiter
+from service.rate_limit import LocalBuckets
 
 RATES = st.floats(0.001, 10_000)
 BURSTS = st.integers(1, 50)
@@ -25,7 +25,7 @@ def test_calls_of_any_stretch_of_time_are_at_most_a_burst_and_the_rate(
     rate: float, burst: int, pauses: list[float]
 ) -> None:
     clock = Clock()
-    limiter = RateLimiter(clock)
+    limiter = LocalBuckets(clock)
     admitted = []
     for pause in pauses:
         clock.now += pause
@@ -39,7 +39,7 @@ def test_calls_of_any_stretch_of_time_are_at_most_a_burst_and_the_rate(
 @given(rate=RATES, burst=BURSTS, calls=st.integers(1, 100))
 def test_call_is_admitted_once_the_told_time_is_over_and_not_before(rate: float, burst: int, calls: int) -> None:
     clock = Clock()
-    limiter = RateLimiter(clock)
+    limiter = LocalBuckets(clock)
     found = [limiter.take("a", rate, burst) for _ in range(calls)]
     assert [allowance.wait_s == 0 for allowance in found] == [number < burst for number in range(calls)]
     if calls > burst:
@@ -58,13 +58,13 @@ def test_call_is_admitted_once_the_told_time_is_over_and_not_before(rate: float,
     ],
 )
 def test_headers_of_a_call_are_literally(rate: float, burst: int, calls: int, expected: dict[str, str]) -> None:
-    limiter = RateLimiter(Clock())
+    limiter = LocalBuckets(Clock())
     assert [limiter.take("a", rate, burst) for _ in range(calls)][-1].headers() == expected
 
 
 def test_names_have_buckets_of_their_own_and_the_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.rate_limit._BUCKETS", 2)
-    limiter = RateLimiter(Clock())
+    limiter = LocalBuckets(Clock())
     assert [limiter.take(name, 1, 1).wait_s == 0 for name in "aabbab"] == [True, False, True, False, False, False]
     assert limiter.take("c", 1, 1).wait_s == 0
     assert limiter.take("a", 1, 1).wait_s == 0
