@@ -73,9 +73,7 @@ class KeyResponse(BaseModel):
     tenant: str = Field(description="Whose users and items it sees.")
     created_at: datetime
     expires_at: datetime | None = Field(default=None, description="Absent: never.")
-    rate_per_s: float | None = Field(
-        default=None, description="Calls a second. Absent: METARL_RATE_PER_S."
-    )
+    rate_per_s: float | None = Field(default=None, description="Calls a second. Absent: METARL_RATE_PER_S.")
     burst: int | None = Field(default=None, description="Calls at once.")
 
 

@@ -17,13 +17,13 @@ from service.main import ROUTERS
 from service.roles import NEEDS, ROLES
 from service.settings import load_settings
 from service.store.key_store import KeyRecord
+from tests.api.keys import ADMIN, Clock, bearer, everything_in_redis, made, status
 from tests.fault.test_redis_away import frozen
 from tests.running_service import Running, running
 from tests.service_process import reason, start_and_fail
 
 pytestmark = pytest.mark.anyio
 
-ADMIN = "a" * 40
 PUBLIC = "0.0.0.0"  # noqa: S104 - nothing binds it here
 ROUTES = [
     (method, route.path)
@@ -37,28 +37,6 @@ OPERATOR = {("GET", "/metrics"), ("POST", "/v1/tenants"), ("GET", "/v1/tenants")
 ADMINS = {("POST", "/v1/api-keys"), ("GET", "/v1/api-keys"), ("DELETE", "/v1/api-keys/{key_id}")}
 
 
-class Clock:
-    """A clock that stands still until it is told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def guarded(checkpoint_dir: Path, tmp_path: Path, clock: Clock, anyio_backend: str) -> AsyncIterator[Running]:
-    """The application as it is on a public address, with a clock that stands still."""
-    async with running(checkpoint_dir, tmp_path / "service", auth="required", admin_key=ADMIN, clock=clock) as app:
-        yield app
-
-
 @pytest.fixture(scope="module")
 async def shared(
     checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
@@ -70,24 +48,6 @@ async def shared(
         assert (await app.client.post("/v1/tenants", json={"name": "shop"}, headers=bearer(ADMIN))).status_code == 201
         keys["other admin"] = (await made(app, "admin", tenant="shop"))["key"]
         yield app, keys
-
-
-def bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
-
-
-async def made(app: Running, role: str, by: str = ADMIN, **fields: Any) -> dict[str, Any]:
-    """Returns a new key."""
-    body = {"name": f"the {role}", "role": role, **fields}
-    response = await app.client.post("/v1/api-keys", json=body, headers=bearer(by))
-    assert response.status_code == 201, response.text
-    found: dict[str, Any] = response.json()
-    return found
-
-
-async def status(app: Running, key: str) -> int:
-    """Returns what a call with a key is answered with."""
-    return (await app.client.get("/v1/items/item1", headers=bearer(key))).status_code
 
 
 def test_every_route_of_the_service_has_a_role_and_no_other() -> None:
@@ -186,23 +146,6 @@ async def test_keys_are_told_once_and_kept_as_hashes(guarded: Running, caplog: p
     assert created["key_id"] in text
     for told in (secret, ADMIN, digest):
         assert told not in text
-
-
-async def everything_in_redis(app: Running) -> bytes:
-    """Returns all keys and values of the store, of whatever type."""
-    redis: Any = app.engine.redis.client
-    found: list[bytes] = []
-    for name in await redis.keys("*"):
-        kind = await redis.type(name)
-        if kind == b"hash":
-            found += [part for pair in (await redis.hgetall(name)).items() for part in pair]
-        elif kind == b"zset":
-            found += await redis.zrange(name, 0, -1)
-        else:
-            assert kind == b"string"
-            found.append(await redis.get(name))
-        found.append(name)
-    return b"\n".join(found)
 
 
 async def test_key_is_revoked_at_once_here_and_within_the_cache_time_elsewhere(

@@ -9,7 +9,7 @@ import pytest
 
 from service.auth import new_key
 from service.store.key_store import KeyRecord
-from tests.api.test_auth import ADMIN, bearer, made, status
+from tests.api.keys import ADMIN, bearer, made, status
 from tests.running_service import Running, running
 
 pytestmark = pytest.mark.anyio

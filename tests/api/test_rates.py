@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +9,13 @@ import pytest
 
 from service.rate_limit import LocalBuckets
 from service.store.rate_store import RateStore
-from tests.api.test_auth import ADMIN, Clock, bearer, made, status
+from tests.api.keys import ADMIN, Clock, bearer, made, status
 from tests.fault.test_redis_away import frozen
 from tests.running_service import Running, running
 
 pytestmark = pytest.mark.anyio
 
 ASKED = "metarl_redis_command_duration_seconds_count"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def guarded(checkpoint_dir: Path, tmp_path: Path, clock: Clock, anyio_backend: str) -> AsyncIterator[Running]:
-    """The application as it is on a public address, with a clock that stands still."""
-    async with running(checkpoint_dir, tmp_path / "service", auth="required", admin_key=ADMIN, clock=clock) as app:
-        yield app
 
 
 async def test_calls_beyond_a_keys_rate_are_refused_until_tokens_are_back(guarded: Running, clock: Clock) -> None:

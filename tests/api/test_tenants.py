@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_auth import ADMIN, Clock, bearer, everything_in_redis, made
+from tests.api.keys import ADMIN, Clock, bearer, everything_in_redis, made
 from tests.fault.test_redis_away import frozen
 from tests.running_service import Running, running
 from tests.service_checkpoint import N_ITEMS

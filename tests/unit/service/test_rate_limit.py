@@ -7,17 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.rate_limit import LocalBuckets
+from tests.api.keys import Clock
 
 RATES = st.floats(0.001, 10_000)
 BURSTS = st.integers(1, 50)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @given(rate=RATES, burst=BURSTS, pauses=st.lists(st.floats(0, 5), max_size=60))
