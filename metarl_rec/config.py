@@ -54,6 +54,9 @@ class TrainConfig(_Frozen):
         validation_repeats: roll-outs a validation averages over, with common random numbers.
         population: whose rewards the tasks are: logged users, latent-factor users, or both in turn.
         simulated_users: latent-factor users an iteration plays; as many as the fold has logged ones when absent.
+        jury_users: cross-fitted train users who judge beside the validation users which parameters ship.
+        harm_cost: rewards that a person counts as having lost besides, in that judgement, where they got strictly less
+            than without adaptation.
         validation_users: latent-factor users that validate in a world that moves.
         form: bandit (every step an episode) or session (`session_length` steps with the inner loop's discount).
         session_length: steps in a session.
@@ -73,6 +76,8 @@ class TrainConfig(_Frozen):
     folds: int = Field(default=8, ge=2, le=64)
     evaluate_every: int = Field(default=10, ge=1)
     validation_repeats: int = Field(default=4, ge=1, le=100)
+    jury_users: int = Field(default=400, ge=0, le=100_000)
+    harm_cost: float = Field(default=5.0, ge=0, le=1000)
     population: Literal["logged", "latent", "mixed"] = "logged"
     form: Literal["bandit", "session"] = "bandit"
     session_length: int = Field(default=10, ge=1, le=1000)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -74,7 +73,10 @@ def build_checkpoint(
             **(lineage or {}),
         },
         topics=_topics(problem, inner, config),
-        metrics={"validation": {"start": asdict(result.start), "best": asdict(result.best)}, "history": result.history},
+        metrics={
+            "validation": {"start": result.start.summary(), "best": result.best.summary()},
+            "history": result.history,
+        },
     )
 
 

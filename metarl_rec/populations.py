@@ -16,7 +16,7 @@ from simulator.env import BatchEnv
 from simulator.fitting import UserPrior, fit_user_prior
 from simulator.population import LoggedUsers, Population
 
-__all__ = ["TrainingPopulations", "fit_prior_on"]
+__all__ = ["Group", "TrainingPopulations", "fit_prior_on"]
 
 
 def fit_prior_on(space: TaskSpace, rewards: NDArray[np.uint8]) -> UserPrior:
@@ -28,6 +28,23 @@ def fit_prior_on(space: TaskSpace, rewards: NDArray[np.uint8]) -> UserPrior:
         table,
         torch.ones_like(table, dtype=torch.bool),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Users to play together.
+
+    Attributes:
+        population: where they come from.
+        users: [N] int64, which of it.
+        shift: [N, D] float32, their attributes' shifts of w0, before the gain; zeros for users without attributes.
+        space: task space that they had no part in.
+    """
+
+    population: Population
+    users: NDArray[np.int64]
+    shift: NDArray[np.float32]
+    space: TaskSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +78,8 @@ class TrainingPopulations:
         validation = fit_prior_on(problem.space, problem.rewards[problem.split.validation]) if moving else None
         return cls(problem, config, priors, validation)
 
-    def of(self, iteration: int) -> tuple[Population, NDArray[np.int64], NDArray[np.float32], TaskSpace]:
-        """Returns a population, the users of it to play [N] int64, their shifts of w0 [N, D], and their task space.
+    def of(self, iteration: int) -> Group:
+        """Returns whom an iteration plays.
 
         Drawn users are new ones in every iteration; they have no attributes, so they start at the initialization.
         """
@@ -73,23 +90,34 @@ class TrainingPopulations:
         if kind == "mixed":
             kind = "latent" if iteration // settings.folds % 2 else "logged"
         if kind == "logged":
-            shift = space.user_encoder(self.problem.user_vectors[members])
-            return LoggedUsers(self.problem.rewards, self.problem.rated), members, shift, space
+            return self._logged(space, members)
         count = settings.simulated_users or len(members)
         users = self.priors[fold].draw(count, seed=self.config.seed * 1_000_003 + iteration)
-        return users, np.arange(count), np.zeros((count, space.features.shape[1]), np.float32), space
+        return Group(users, np.arange(count), np.zeros((count, space.features.shape[1]), np.float32), space)
 
-    def for_validation(self) -> tuple[Population, NDArray[np.int64], NDArray[np.float32]]:
-        """Returns the population that validates, its users, and their attribute vectors' shifts of w0."""
+    def for_validation(self) -> Group:
+        """Returns who validates."""
         problem = self.problem
-        members = problem.split.validation
         if self.validation is None:
-            shift = problem.space.user_encoder(problem.user_vectors[members])
-            return LoggedUsers(problem.rewards, problem.rated), members, shift
+            return self._logged(problem.space, problem.split.validation)
         count = self.config.train.validation_users
         # A seed that no iteration's population has.
         users = self.validation.draw(count, seed=-1 - self.config.seed)
-        return users, np.arange(count), np.zeros((count, problem.space.features.shape[1]), np.float32)
+        shift = np.zeros((count, problem.space.features.shape[1]), np.float32)
+        return Group(users, np.arange(count), shift, problem.space)
+
+    def cross_fitted(self) -> list[Group]:
+        """Returns the train users who judge beside those who validate; none where drawn users validate."""
+        if self.validation is not None:
+            return []
+        folds = self.problem.folds
+        most = -(-self.config.train.jury_users // len(folds))
+        return [self._logged(space, members[:most]) for space, members in folds if most]
+
+    def _logged(self, space: TaskSpace, members: NDArray[np.int64]) -> Group:
+        problem = self.problem
+        shift = space.user_encoder(problem.user_vectors[members])
+        return Group(LoggedUsers(problem.rewards, problem.rated), members, shift, space)
 
     def env(self, population: Population, users: NDArray[np.int64], *, seed: int) -> BatchEnv:
         """Returns the world of the training with `users` [N] of a population in it."""

@@ -46,7 +46,8 @@ def task_batch(populations: TrainingPopulations, meta: MetaParams, iteration: in
     problem, config = populations.problem, populations.config
     settings = config.train
     session = settings.form == "session"
-    population, users, shift, space = populations.of(iteration)
+    group = populations.of(iteration)
+    users, shift, space = group.users, group.shift, group.space
     starts = (meta.initialization + meta.attribute_gain * torch.from_numpy(shift)).numpy()
     policy = AdaptedPolicy(
         meta.scaled(space).features,
@@ -55,7 +56,7 @@ def task_batch(populations: TrainingPopulations, meta: MetaParams, iteration: in
         meta.inner_params(rollout_params(config)),
         topics=problem.topics,
     )
-    env = populations.env(population, users, seed=config.seed + iteration if session else config.seed)
+    env = populations.env(group.population, users, seed=config.seed + iteration if session else config.seed)
     # Judging a session's step needs the action taken there; a bandit can be judged after its last step, too.
     last = settings.horizon - 1 if session else settings.horizon
     cuts = generator(config.seed, "lengths", iteration).integers(1, last + 1, len(users))

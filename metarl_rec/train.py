@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metarl_rec.config import RunConfig
+from metarl_rec.gate import improves
 from metarl_rec.inner_loop import Order
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.outer_loop import maml_gradient, reptile_update
@@ -101,8 +102,8 @@ def meta_train(
             state = replace(
                 state, latest=latest, history=[*state.history, (state.iteration, latest.before, latest.after)]
             )
-            # Ties keep the earlier parameters: without evidence, the simpler starting point stays.
-            if latest.after > state.best.after:
+            # Without evidence the simpler starting point stays.
+            if improves(latest, state.best, state.start, settings.harm_cost):
                 state = replace(state, best=latest, best_meta=state.meta, best_iteration=state.iteration)
             if state_dir is not None:
                 save_state(state, state_dir, config, problem)

@@ -125,9 +125,14 @@ def load_state(directory: Path, config: RunConfig, problem: Problem) -> Training
         adam=AdamState(part("adam.first."), part("adam.second."), record["adam_steps"]),
         iteration=record["iteration"],
         best_meta=MetaParams(**part("best.")),
-        best=Validation(**record["best"]),
+        best=_validation(record["best"]),
         best_iteration=record["best_iteration"],
-        start=Validation(**record["start"]),
-        latest=Validation(**record["latest"]),
+        start=_validation(record["start"]),
+        latest=_validation(record["latest"]),
         history=[(int(i), float(b), float(a)) for i, b, a in record["history"]],
     )
+
+
+def _validation(record: dict[str, Any]) -> Validation:
+    rewards, harmed = (tuple(float(each) for each in record[name]) for name in ("rewards", "harmed"))
+    return Validation(record["before"], record["after"], rewards, harmed)

@@ -21,6 +21,7 @@ from metarl_rec.config import load_config
 from metarl_rec.dataset import split_users
 from metarl_rec.embeddings import item_embeddings
 from metarl_rec.meta_params import MetaParams
+from metarl_rec.populations import TrainingPopulations
 from metarl_rec.problem import build_problem
 from metarl_rec.threads import share_cores
 from metarl_rec.validate import validate
@@ -47,7 +48,7 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - started)
             problem = build_problem(dataset, split, np.hstack(parts), config)
             meta = MetaParams.start(problem.space.features.shape[1], config.inner, config.prior.attribute_gain)
-            rewards[name].append(validate(problem, meta, config).after)
+            rewards[name].append(validate(TrainingPopulations.fit(problem, config), meta).after)
             print(f"split {seed} {name:10s} {rewards[name][-1]:.2f} ({seconds[name][-1]:.1f} s)", flush=True)
     table = {}
     for name, values in rewards.items():

@@ -33,11 +33,15 @@ def equal_bits(a: TrainResult, b: TrainResult) -> bool:
 def test_meta_train_each_algorithm_adaptation_improves_validation_reward(algorithm: str) -> None:
     config = small_config(algorithm=algorithm)
     seen: list[Progress] = []
-    result = meta_train(small_problem(config), config, on_progress=seen.append)
+    problem = small_problem(config)
+    result = meta_train(problem, config, on_progress=seen.append)
     assert [state.iteration for state in seen] == list(range(1, 9))
     assert [iteration for iteration, _, _ in result.history] == [0, 4, 8]
     assert all(after > before for _, before, after in result.history)
-    assert result.best.after == max(after for _, _, after in result.history)
+    assert (result.best_iteration, result.best.before, result.best.after) in result.history
+    # Everybody judges: the split's validation users, and the train users in spaces that have not seen them.
+    assert len(result.best.rewards) == len(result.best.harmed) == len(problem.split.train) + len(problem.split.validation)
+    assert 0 <= result.best.harm < 0.5
 
 
 def test_meta_train_same_seed_same_bits_and_other_seed_others() -> None:
@@ -158,8 +162,9 @@ def test_latent_factor_population_resembles_the_users_it_was_fitted_on() -> None
     problem = small_problem(config)
     populations = TrainingPopulations.fit(problem, config)
     for fold, (space, members) in enumerate(problem.folds):
-        population, _, _, own = populations.of(fold)
-        assert own is space
+        group = populations.of(fold)
+        population = group.population
+        assert group.space is space
         assert population.n_users == 2000
         real = problem.rewards[members]
         drawn = population.reward_probabilities(torch.arange(2000)).numpy()
