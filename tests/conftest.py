@@ -12,7 +12,6 @@ import pytest
 from tests.running_service import Running, running
 from tests.service_checkpoint import write_checkpoint
 
-
 # OpenMP's threads spin while they wait: beside another busy process that costs small matrices a factor of ten. Set
 # before anything imports torch; the trainer's own processes share the cores by `metarl_rec.threads`.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -40,7 +40,8 @@ def test_meta_train_each_algorithm_adaptation_improves_validation_reward(algorit
     assert all(after > before for _, before, after in result.history)
     assert (result.best_iteration, result.best.before, result.best.after) in result.history
     # Everybody judges: the split's validation users, and the train users in spaces that have not seen them.
-    assert len(result.best.rewards) == len(result.best.harmed) == len(problem.split.train) + len(problem.split.validation)
+    judges = len(problem.split.train) + len(problem.split.validation)
+    assert len(result.best.rewards) == len(result.best.harmed) == judges
     assert 0 <= result.best.harm < 0.5
 
 
