@@ -23,6 +23,7 @@ MAX_REJECTIONS = 1000
 _LINES_AT_ONCE = 250
 _PAUSES_S = (0.1, 0.3, 0.9, 0.0)
 _LINE = TypeAdapter(BulkItem)
+_NO_JSON = "not valid JSON; send one JSON object a line, in UTF-8 (curl keeps line ends with --data-binary)"
 
 
 async def bulk_load(engine: Engine, body: AsyncIterator[bytes]) -> dict[str, Any]:
@@ -69,7 +70,10 @@ class _Load:
             try:
                 item = _LINE.validate_json(line)
             except ValidationError as error:
-                raise invalid_body(error) from None
+                refusal = invalid_body(error)
+                if refusal.code == "invalid_json":
+                    raise ApiError(422, refusal.code, _NO_JSON) from None
+                raise refusal from None
             record = record_of(self._engine, item.item_id, item)
         except ApiError as error:
             self.rejected += 1

@@ -79,7 +79,9 @@ def invalid_body(error: ValidationError) -> ApiError:
         if first["type"] == "extra_forbidden"
         else first["msg"].removeprefix("Value error, ")
     )
-    return ApiError(422, "invalid_field", f"{where or 'body'}: {message}{more}")
+    # What our own checks of a whole body say names its fields already.
+    place = where or ("" if first["type"] == "value_error" else "body")
+    return ApiError(422, "invalid_field", f"{place}: {message}{more}" if place else f"{message}{more}")
 
 
 def invalid_attributes(field: str, error: DataError) -> ApiError:

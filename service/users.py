@@ -143,7 +143,11 @@ async def merge_users(engine: Engine, user_id: str, source_user_id: str) -> dict
         source, head = await _found(engine, source_keys)
         if source.tombstone and source.merged_into == merge:
             return await describe_user(engine, user_id)
-        state = await change_user(engine, keys, partial(_joined, engine, _existing(source)))
+        if not source.nonce or source.tombstone:
+            raise ApiError(
+                404, "unknown_user", "source_user_id: nothing is held of this user; there is nothing to merge"
+            )
+        state = await change_user(engine, keys, partial(_joined, engine, source))
         if await _erase(engine, source_keys, head, merge):
             return _description(engine, user_id, state)
         # Something was told of the source meanwhile: it joins, too.

@@ -87,7 +87,7 @@ def test_feedback_file_reports_lines_and_the_same_file_counts_once(shell: Shell,
     ]
     again = shell("feedback", "--file", str(path), code=1).output
     assert "0 applied, 2 counted before, 5 rejected" in again
-    assert "events.jsonl, line 2: body: a rating needs its value" in again
+    assert "events.jsonl, line 2: a rating needs its value" in again
     assert shell.json("users", "get", "file")["transitions"] == 2
 
 

@@ -213,9 +213,9 @@ def _show_explanation(found: Explanation) -> None:
         say("nothing was learned of this user yet")
         return
     ids = [item.item_id for item in found.items]
-    heads = ["learned from", "reward", "when", *(f"on {item_id}" for item_id in ids)]
+    heads = ["learned from", "reward", "when (UTC)", *(f"on {item_id}" for item_id in ids)]
     moved = (
-        [each.item_id, each.reward, each.at, *(f"{effect:+.4f}" for effect in each.effects)]
+        [each.item_id, each.reward, f"{each.at:%Y-%m-%d %H:%M}", *(f"{effect:+.4f}" for effect in each.effects)]
         for each in found.transitions[:20]
     )
     show_table(heads, moved, right=heads[3:])

@@ -9,6 +9,7 @@ from service.errors import ApiError, problem_content
 __all__ = ["described_problem"]
 
 _REQUEST_ID: Final = "9f86d081884c7d65"
+_WAIT: Final = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
 _MEANINGS: Final[dict[int, tuple[str, str, str]]] = {
     401: (
         "There is no key, or not a valid one.",
@@ -24,11 +25,6 @@ _MEANINGS: Final[dict[int, tuple[str, str, str]]] = {
         "The body came too slowly.",
         "body_timeout",
         "the body did not arrive in time; send it without pauses",
-    ),
-    409: (
-        "The id or the name is taken by something else.",
-        "conflict",
-        "event_id was used for another event of this user; choose a new one",
     ),
     413: (
         "The body is too large.",
@@ -83,6 +79,23 @@ _UNKNOWN: Final[dict[str, tuple[str, str, str]]] = {
         "name: there is no such tenant; GET /v1/tenants lists them",
     ),
 }
+_CONFLICTS: Final[dict[str, tuple[str, str, str]]] = {
+    "recommendations": (
+        "Another request had this `recommendation_id`.",
+        "conflict",
+        "recommendation_id was used for another request; choose a new one",
+    ),
+    "feedback": (
+        "A single event came too late: its slate's reward window, or what is remembered of event ids, is over.",
+        "expired",
+        "the recommendation is older than the reward window",
+    ),
+    "administration": (
+        "The name is taken, or there are as many as there may be.",
+        "conflict",
+        "name: there is a tenant of this name; choose another",
+    ),
+}
 
 
 def described_problem(status: int, tag: str) -> dict[str, Any]:
@@ -90,11 +103,12 @@ def described_problem(status: int, tag: str) -> dict[str, Any]:
 
     Args:
         status: of the response.
-        tag: the operation's group: what a 404 means depends on it.
+        tag: the operation's group: what a 404 or a 409 means depends on it.
     """
-    meaning, code, detail = _UNKNOWN[tag] if status == 404 else _MEANINGS[status]
+    meaning, code, detail = {404: _UNKNOWN, 409: _CONFLICTS}[status][tag] if status in (404, 409) else _MEANINGS[status]
     content = {
         "schema": {"$ref": "#/components/schemas/Problem"},
         "example": problem_content(ApiError(status, code, detail), _REQUEST_ID),
     }
-    return {"description": meaning, "content": {"application/problem+json": content}}
+    told = {"description": meaning, "content": {"application/problem+json": content}}
+    return told | {"headers": _WAIT} if status in (429, 503) else told

@@ -20,6 +20,16 @@ from service.schemas import (
 __all__ = ["router"]
 
 router = APIRouter(tags=["recommendations"], route_class=GuardedRoute)
+_HEADERS = {
+    "X-Policy": {
+        "description": "Whose policy drew it: the user's own, or the population's because nothing else could be had.",
+        "schema": {"type": "string", "enum": ["personal", "meta"]},
+    },
+    "X-Replay": {
+        "description": "Present where this recommendation_id was answered before: the same slate again.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
 _REQUEST = TypeAdapter(RecommendationRequest)
 _BATCH = TypeAdapter(RecommendationBatch)
 _ACTIVATION = TypeAdapter(ActivationBody)
@@ -29,7 +39,7 @@ _ACTIVATION = TypeAdapter(ActivationBody)
     "/v1/recommendations",
     summary="A slate for one user",
     openapi_extra=takes(RecommendationRequest),
-    responses={200: {"model": RecommendationResponse}, **problems(409, 413, 415, 422, 429)},
+    responses={200: {"model": RecommendationResponse, "headers": _HEADERS}, **problems(409, 413, 415, 422, 429)},
 )
 async def post_recommendation(request: Request) -> Response:
     """Draws a slate from the user's personal policy, with the propensity of every position."""
