@@ -16,6 +16,8 @@ __all__ = ["ApiError", "invalid_attributes", "invalid_body", "problem", "problem
 
 _TITLES = {
     400: "Bad request",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
     408: "Request timeout",

@@ -16,7 +16,7 @@ from service.main import create_app
 from service.middleware import JsonFormatter
 from service.settings import Settings, load_settings
 
-__all__ = ["run"]
+__all__ = ["check_address", "run"]
 
 
 def run(settings: Settings) -> None:
@@ -55,6 +55,15 @@ def run(settings: Settings) -> None:
         sys.exit(1)
     finally:
         listener.close()
+
+
+def check_address(host: str, port: int) -> None:
+    """Makes sure that a service could listen there now.
+
+    Raises:
+        ConfigError: something else does, or the host is not of this machine.
+    """
+    _bound(host, port).close()
 
 
 def _bound(host: str, port: int) -> socket.socket:

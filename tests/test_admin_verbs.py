@@ -29,7 +29,9 @@ def call(service: ServiceProcess, *arguments: str, key: str = ADMIN) -> Result:
     return CliRunner().invoke(app, list(arguments), env=environment)
 
 
-def test_key_is_made_used_listed_and_revoked(service: ServiceProcess) -> None:
+def test_key_is_made_used_listed_and_revoked(service: ServiceProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A narrow terminal: the id is there to be copied.
+    monkeypatch.setenv("COLUMNS", "60")
     made = call(service, "keys", "create", "web shop", "--role", "reader", "--rate", "50", "--burst", "9")
     assert made.exit_code == 0, made.output
     key = made.stdout.strip()
@@ -40,6 +42,7 @@ def test_key_is_made_used_listed_and_revoked(service: ServiceProcess) -> None:
     assert [(k["key_id"], k["name"], k["rate_per_s"], k["burst"]) for k in listed] == [(key_id, "web shop", 50, 9)]
     table = call(service, "keys", "list").stdout
     assert key_id in table
+    assert "expires_at" not in table
     assert key.removeprefix(f"mrk_{key_id}_") not in table
     assert call(service, "items", "get", "item1", key=key).exit_code == 0
     refused = call(service, "items", "delete", "item1", key=key)

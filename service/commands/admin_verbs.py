@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -62,8 +63,8 @@ def list_keys(tenant: Tenant = None, url: Url = None, api_key: ApiKey = None, as
     if as_json:
         show_json(found)
         return
-    columns = ("key_id", "name", "role", "tenant", "created_at", "expires_at", "rate_per_s", "burst")
-    show_table(columns, ([key.get(column) for column in columns] for key in found), right=("rate_per_s", "burst"))
+    columns = ["key_id", "name", "role", "tenant", "created_at", "expires_at", "rate_per_s", "burst"]
+    _show_told(columns, found, right=("rate_per_s", "burst"))
 
 
 @keys.command("revoke")
@@ -105,8 +106,7 @@ def list_tenants(url: Url = None, api_key: ApiKey = None, as_json: Json = False)
     if as_json:
         show_json(found)
         return
-    columns = ("name", "status", "checkpoint_items", "created_at")
-    show_table(columns, ([tenant.get(column) for column in columns] for tenant in found))
+    _show_told(["name", "status", "checkpoint_items", "created_at"], found)
 
 
 @tenants.command("delete")
@@ -151,3 +151,13 @@ def _show(tenant: dict[str, Any], as_json: bool) -> None:
         show_json(tenant)
     else:
         console.print(f"{plain(tenant['name'])}: {tenant['status']}", markup=False, highlight=False)
+
+
+def _show_told(columns: list[str], found: list[dict[str, Any]], right: tuple[str, ...] = ()) -> None:
+    """Prints a table of what was told; a column that nobody has anything in is left out, times are whole minutes."""
+    for each in found:
+        for name in ("created_at", "expires_at"):
+            if each.get(name) is not None:
+                each[name] = f"{datetime.fromisoformat(each[name]).astimezone(UTC):%Y-%m-%d %H:%M}"
+    kept = [name for name in columns if name == columns[0] or any(each.get(name) is not None for each in found)]
+    show_table(kept, ([each.get(name) for name in kept] for each in found), right=right, whole=kept[:1])

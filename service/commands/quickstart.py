@@ -56,7 +56,12 @@ def quickstart(
     Uses ml-100k, which RecBole's wheel ships, so nothing is downloaded. Takes a few minutes once; a second start finds
     the artifacts in the work directory and is ready in seconds.
     """
+    from service.server import check_address
+
     with friendly_errors(debug):
+        if serve:
+            # Before anything slow, and before the calls to try are announced.
+            check_address(host, port)
         workspace = Workspace(workdir)
         settings = configuration(config, set_, seed, algorithm=algorithm, embedding_model=embedding_model)
         if fresh or not _is_complete(workspace, settings):

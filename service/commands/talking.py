@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -115,11 +115,21 @@ def show_json(body: object) -> None:
     typer.echo(json.dumps(body, ensure_ascii=False, default=str).encode("utf-8", "replace").decode())
 
 
-def show_table(columns: Iterable[str], rows: Iterable[Iterable[object]], *, right: Iterable[str] = ()) -> None:
-    """Prints a table; cells come from outside, so they are text and nothing else."""
+def show_table(
+    columns: Iterable[str], rows: Iterable[Iterable[object]], *, right: Iterable[str] = (), whole: Iterable[str] = ()
+) -> None:
+    """Prints a table; cells come from outside, so they are text and nothing else.
+
+    Args:
+        columns: names of the columns.
+        rows: cells.
+        right: columns of numbers.
+        whole: columns that are copied, and so stay on one line however narrow the terminal is.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(Text(plain(column)), justify="right" if column in right else "left", overflow="fold")
+        align: JustifyMethod = "right" if column in right else "left"
+        table.add_column(Text(plain(column)), justify=align, overflow="fold", no_wrap=column in whole)
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     console.print(table)

@@ -69,6 +69,18 @@ def test_port_in_use_ends_the_start_with_one_line(checkpoint_dir: Path, tmp_path
     assert f"port {port}" in reason(stderr)
 
 
+def test_quickstart_on_a_port_in_use_ends_before_anything_slow(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "service.cli", "quickstart", "--workdir", str(tmp_path / "w"), "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert f"port {port}" in reason(done.stderr)
+    assert not (tmp_path / "w").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
