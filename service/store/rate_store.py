@@ -14,6 +14,8 @@ _LEAST_TTL_S: Final = 60
 _TAKE: Final = """
 -- KEYS: bucket. ARGV: tokens a second, tokens of a full bucket, seconds now or '' for Redis' own clock, least ttl.
 -- A bucket is 'tokens seconds'; a missing one is full. Returns whether a token was taken, and what is left.
+-- The append-only file and Redis' replicas are not told: nobody waits for a disk, and what a failover loses forgives.
+redis.set_repl(redis.REPL_NONE)
 local rate, burst, now = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if not now then
   local time = redis.call('TIME')

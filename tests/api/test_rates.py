@@ -125,6 +125,21 @@ async def test_bucket_in_redis_says_what_the_local_one_says(app: Running, clock:
             assert (taken, left) == (expected.wait_s == 0, pytest.approx(expected.tokens, abs=1e-9)), (rate, index)
 
 
+async def test_bucket_waits_for_no_disk(app: Running, clock: Clock) -> None:
+    async def written() -> int:
+        return int((await app.engine.redis.client.info("persistence"))["aof_current_size"])
+
+    store = RateStore(app.engine.redis, clock)
+    # The first call brings the script, which is kept.
+    await store.take("b", 1.0, 2)
+    before = await written()
+    assert before > 0
+    assert [(await store.take("a", 1.0, 2))[0] for _ in range(3)] == [True, True, False]
+    assert await written() == before
+    await app.like("ada", "item1", "e1")
+    assert await written() > before
+
+
 async def test_bucket_fills_by_the_clock_of_redis_and_never_backwards(app: Running, clock: Clock) -> None:
     store = RateStore(app.engine.redis)
     assert [(await store.take("a", 0.001, 2))[0] for _ in range(3)] == [True, True, False]
