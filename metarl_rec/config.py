@@ -63,6 +63,7 @@ class TrainConfig(_Frozen):
         world: what moves in the world while the tasks are played; see `worlds.WorldConfig`.
         fatigue_rate: Adam's for the fatigue, with the same decay.
         scale_rate: Adam's for the features' scale, a diagonal preconditioner, with the same decay; 0 leaves it out.
+        feature_rate: Adam's for the features themselves, with the same decay; 0 leaves them as they were fitted.
         outer_temperature: tau of the policy that the query loss judges.
         outer_value_coef: weight of the value error in the query loss.
     """
@@ -86,6 +87,7 @@ class TrainConfig(_Frozen):
     world: WorldConfig = WorldConfig()
     fatigue_rate: float = Field(default=0.1, ge=0, le=1)
     scale_rate: float = Field(default=0.0, ge=0, le=1)
+    feature_rate: float = Field(default=0.0, ge=0, le=1)
     outer_temperature: float = Field(default=0.05, gt=0)
     outer_value_coef: float = Field(default=4.0, ge=0)
 

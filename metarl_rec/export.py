@@ -21,6 +21,7 @@ from metarl_rec.prior import LinearEncoder, fit_linear_encoder
 from metarl_rec.problem import Problem
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
+from metarl_rec.tasks import TaskSpace
 from metarl_rec.topics import TopicEncoder
 from metarl_rec.train import TrainResult
 from simulator.env import BatchEnv
@@ -80,13 +81,16 @@ def build_checkpoint(
     )
 
 
-def meta_params(checkpoint: Checkpoint, config: RunConfig) -> MetaParams:
-    """Returns the meta-parameters behind a checkpoint, for evaluation."""
+def meta_params(checkpoint: Checkpoint, config: RunConfig, space: TaskSpace) -> MetaParams:
+    """Returns the meta-parameters behind a checkpoint, for evaluation in the space that it was trained from."""
     start = MetaParams.start(checkpoint.dim, checkpoint.inner, float(checkpoint.lineage["attribute_gain"]))
     tensors = start.tensors() | {
         "initialization": torch.from_numpy(checkpoint.initialization.copy()),
         "log_scale": torch.tensor(checkpoint.lineage.get("log_scale", [0.0] * checkpoint.dim), dtype=torch.float32),
     }
+    if config.train.feature_rate > 0:
+        fitted = checkpoint.features / np.exp(tensors["log_scale"].numpy())
+        tensors["feature_shift"] = torch.from_numpy(fitted - space.features)
     return MetaParams(**tensors)
 
 

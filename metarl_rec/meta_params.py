@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,6 +77,7 @@ class MetaParams:
         log_forgetting: []; not learned where the configured forgetting is zero.
         log_scale: [D], features are multiplied by exp(.), a diagonal preconditioner of the fast weights; not learned
             where its rate is zero.
+        feature_shift: [n, D], added to the features before that; [0, D] where its rate is zero.
         raw_fatigue: [M], fatigue = .1 softplus(.); not learned where the configured fatigue is zero throughout.
     """
 
@@ -89,13 +89,22 @@ class MetaParams:
     log_entropy_coef: Tensor
     log_forgetting: Tensor
     log_scale: Tensor
+    feature_shift: Tensor
     raw_fatigue: Tensor
 
     @classmethod
     def start(
-        cls, dim: int, inner: InnerParams, attribute_gain: float, dtype: torch.dtype = torch.float32
+        cls, dim: int, inner: InnerParams, attribute_gain: float, dtype: torch.dtype = torch.float32, items: int = 0
     ) -> MetaParams:
-        """Returns the empirical-Bayes initialization: zero fast weights, inner settings as given."""
+        """Returns the empirical-Bayes initialization: zero fast weights, inner settings as given.
+
+        Args:
+            dim: number of features D.
+            inner: settings.
+            attribute_gain: g.
+            dtype: of all tensors.
+            items: number n of items whose features are learned; 0 leaves them as they are.
+        """
         shares = [step / 2 for step in inner.step_sizes]
         return cls(
             initialization=torch.zeros(dim, dtype=dtype),
@@ -106,6 +115,7 @@ class MetaParams:
             log_entropy_coef=torch.tensor(math.log(max(inner.entropy_coef, 1e-12)), dtype=dtype),
             log_forgetting=torch.tensor(math.log(max(inner.forgetting, 1e-12)), dtype=dtype),
             log_scale=torch.zeros(dim, dtype=dtype),
+            feature_shift=torch.zeros((items, dim), dtype=dtype),
             raw_fatigue=torch.tensor(
                 [math.log(math.expm1(max(h, 1e-6) / _FATIGUE_SCALE)) for h in inner.fatigue], dtype=dtype
             ),
@@ -115,10 +125,15 @@ class MetaParams:
         """Returns the fields by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def features(self, given: Tensor) -> Tensor:
+        """Returns the features [n, D] as learned, from those that were fitted."""
+        shifted = given + self.feature_shift if len(self.feature_shift) else given
+        return shifted * self.log_scale.exp()
+
     def scaled(self, space: TaskSpace) -> TaskSpace:
-        """Returns the task space with preconditioned features."""
-        scale = np.exp(self.log_scale.numpy().astype(np.float32))
-        return dataclasses.replace(space, features=space.features * scale)
+        """Returns the task space with the features as learned."""
+        features = self.features(torch.from_numpy(space.features)).to(torch.float32)
+        return dataclasses.replace(space, features=features.numpy())
 
     def fatigue(self, base: InnerParams) -> Tensor:
         """Returns h [M] >= 0; zeros where `base` has none."""

@@ -105,7 +105,7 @@ def maml_gradient(
     temperature: float = 0.05,
     value_coef: float = 4.0,
     bound: Tensor | None = None,
-    learn_scale: bool = False,
+    learn_features: bool = False,
 ) -> tuple[float, dict[str, Tensor]]:
     """Returns the mean query loss after adaptation and its gradient by the name of every meta-parameter.
 
@@ -117,12 +117,13 @@ def maml_gradient(
         temperature: see `outer_loss`.
         value_coef: see `outer_loss`.
         bound: [N], fixes the step-size bound, as a finite-difference check needs.
-        learn_scale: whether the features' scale gets a gradient; it costs a third more time.
+        learn_features: whether the features' scale, and their shift where there is one, get a gradient; it costs a
+            third more time.
     """
     leaves = {name: tensor.detach().requires_grad_() for name, tensor in meta.tensors().items()}
     learner = MetaParams(**leaves)
-    scale = (learner.log_scale if learn_scale else meta.log_scale.detach()).exp()
-    batch = replace(batch, support=replace(batch.support, features=batch.support.features * scale))
+    features = (learner if learn_features else meta).features(batch.support.features)
+    batch = replace(batch, support=replace(batch.support, features=features))
     weights = starts(learner, batch.shift)
     if order is not None:
         weights = adapt(weights, batch.support, learner.inner(base), order=order, bound=bound)
@@ -143,6 +144,6 @@ def reptile_update(meta: MetaParams, batch: TaskBatch, base: InnerParams, rate: 
     """
     with torch.no_grad():
         begin = starts(meta, batch.shift)
-        support = replace(batch.support, features=batch.support.features * meta.log_scale.exp())
+        support = replace(batch.support, features=meta.features(batch.support.features))
         moved = adapt(begin, support, meta.inner(base), order="first")
         return replace(meta, initialization=meta.initialization + rate * (moved - begin).mean(dim=0))

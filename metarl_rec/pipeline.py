@@ -121,7 +121,7 @@ def evaluate_checkpoint(workspace: Workspace, on_policy: Callable[[str], None] |
     checkpoint, config, problem = checkpoint_problem(workspace)
     dataset, split = problem.dataset, problem.split
     rewards = evaluate_lineup(
-        Lineup(problem, meta_params(checkpoint, config), config), CORE_POLICIES, on_policy=on_policy
+        Lineup(problem, meta_params(checkpoint, config, problem.space), config), CORE_POLICIES, on_policy=on_policy
     )
     episodes = Episodes([dataset.user_ids[user] for user in split.test], [config.seed] * len(split.test), rewards)
     _store(workspace, episodes, config, dataset, {"policy_version": checkpoint.version})

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarl_rec.errors import DataError
+from metarl_rec.seeding import generator
 
 __all__ = [
     "ItemPrior",
@@ -16,6 +17,7 @@ __all__ = [
     "fit_linear_encoder",
     "fit_prior",
     "flattened",
+    "randomized",
     "user_estimates",
     "with_item_attributes",
 ]
@@ -129,6 +131,17 @@ def flattened(prior: ItemPrior, embedding: NDArray[Any]) -> ItemPrior:
     lengths = np.linalg.norm(rows, axis=0)
     total = float(np.square(prior.features, dtype=np.float64).sum())
     features = rows / np.where(lengths > 0, lengths, 1.0) * np.sqrt(total / width)
+    return ItemPrior(prior.popularity, features.astype(np.float32), np.square(features).sum(axis=0))
+
+
+def randomized(prior: ItemPrior, width: int) -> ItemPrior:
+    """Returns features [n, width] drawn from a normal distribution, the same ones for every prior of as many items.
+
+    The total variance stays the prior's; what the items have in common is forgotten.
+    """
+    draw = generator(0, "random features").standard_normal((len(prior.popularity), width))
+    total = float(np.square(prior.features, dtype=np.float64).sum())
+    features = draw * np.sqrt(total / np.square(draw).sum())
     return ItemPrior(prior.popularity, features.astype(np.float32), np.square(features).sum(axis=0))
 
 

@@ -14,6 +14,7 @@ from metarl_rec.prior import (
     fit_linear_encoder,
     fit_prior,
     flattened,
+    randomized,
     user_estimates,
     with_item_attributes,
 )
@@ -30,8 +31,9 @@ class PriorConfig(BaseModel):
         noise: residual variance of a reward around v, used for the users' estimates.
         user_ridge: ridge of the map from user attributes to w0.
         item_ridge: ridge of the map from item attributes to features and popularity.
-        features: fitted (whitened by the empirical-Bayes prior) or flat (the embedding's directions with one common
-            scale, as if nothing were known about users; the geometry is left to meta-training).
+        features: fitted (whitened by the empirical-Bayes prior), flat (the embedding's directions with one common
+            scale, as if nothing were known about users; the geometry is left to meta-training) or random (nothing is
+            known about items either; features are left to meta-training, at `train.feature_rate`).
         item_attribute_scale: standard deviation, in units of reward, of a user's taste for what an item is (its
             attributes), beside what the users before them liked together; 0 leaves attributes out.
         attribute_gain: g in w0(u) = g B'z_u, before meta-training.
@@ -39,7 +41,7 @@ class PriorConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    features: Literal["fitted", "flat"] = "fitted"
+    features: Literal["fitted", "flat", "random"] = "fitted"
     shrinkage: float = Field(default=0.3, ge=0)
     max_rank: int = Field(default=64, ge=1, le=512)
     noise: float = Field(default=0.2, gt=0)
@@ -95,6 +97,8 @@ def fit_task_space(
     prior = fit_prior(table, embedding, shrinkage=config.shrinkage, max_rank=config.max_rank)
     if config.features == "flat":
         prior = flattened(prior, embedding)
+    elif config.features == "random":
+        prior = randomized(prior, config.max_rank)
     elif config.item_attribute_scale > 0:
         prior = with_item_attributes(prior, item_vectors, config.item_attribute_scale)
     estimates = user_estimates(table, prior, config.noise)

@@ -93,7 +93,9 @@ def meta_train(
     if resume and state_dir is not None:
         state = load_state(state_dir, config, problem)
     else:
-        meta = MetaParams.start(problem.space.features.shape[1], config.inner, config.prior.attribute_gain)
+        items, dim = problem.space.features.shape
+        learned = items if settings.feature_rate > 0 else 0
+        meta = MetaParams.start(dim, config.inner, config.prior.attribute_gain, items=learned)
         state = TrainingState.begin(meta, validate(populations, meta))
     while state.iteration < settings.iterations:
         state, loss = _update(populations, state)
@@ -129,12 +131,13 @@ def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[Tra
         order=_ORDERS[settings.algorithm],
         temperature=settings.outer_temperature,
         value_coef=settings.outer_value_coef,
-        learn_scale=settings.scale_rate > 0,
+        learn_features=settings.scale_rate > 0 or settings.feature_rate > 0,
     )
     decay = 0.55 + 0.45 * math.cos(math.pi * done)
     rates = dict.fromkeys(gradients, settings.learning_rate * decay)
     rates["initialization"] = settings.initialization_rate * decay
     rates["log_scale"] = settings.scale_rate * decay
+    rates["feature_shift"] = settings.feature_rate * decay
     rates["raw_fatigue"] = settings.fatigue_rate * decay
     tensors, adam = state.adam.update(state.meta.tensors(), gradients, rates)
     return replace(state, meta=MetaParams(**tensors), adam=adam, iteration=state.iteration + 1), loss

@@ -93,7 +93,9 @@ def _simulator(workspace: Workspace, config: Any, factors: FactorUsers | None) -
 
     checkpoint, base, problem = checkpoint_problem(workspace)
     with console.status("fitting simulated users"):
-        return Simulator(problem, meta_params(checkpoint, base), base, config, factors), checkpoint.version
+        return Simulator(
+            problem, meta_params(checkpoint, base, problem.space), base, config, factors
+        ), checkpoint.version
 
 
 def _factors(path: Path) -> FactorUsers:

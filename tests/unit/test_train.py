@@ -154,7 +154,7 @@ def test_evaluate_lineup_plays_every_policy_and_adaptation_beats_the_unadapted_p
     assert totals[ADAPTED] > totals["meta-policy"] > totals["random"]
     again = evaluate_lineup(Lineup(problem, meta, config))
     assert all(np.array_equal(rewards[name], again[name]) for name in POLICIES)
-    round_trip = meta_params(build_checkpoint(problem, meta_train(problem, config), config), config)
+    round_trip = meta_params(build_checkpoint(problem, meta_train(problem, config), config), config, problem.space)
     assert torch.allclose(round_trip.step_logits, meta.step_logits, atol=1e-5)
 
 
