@@ -69,13 +69,13 @@ class TrainConfig(_Frozen):
     """
 
     algorithm: Literal["maml", "fomaml", "reptile", "joint"] = "maml"
-    iterations: int = Field(default=80, ge=0, le=100_000)
+    iterations: int = Field(default=40, ge=0, le=100_000)
     learning_rate: float = Field(default=0.02, gt=0, le=1)
     initialization_rate: float = Field(default=0.001, ge=0, le=1)
     reptile_rate: float = Field(default=0.1, gt=0, le=1)
     horizon: int = Field(default=40, ge=1, le=1000)
     folds: int = Field(default=8, ge=2, le=64)
-    evaluate_every: int = Field(default=10, ge=1)
+    evaluate_every: int = Field(default=20, ge=1)
     validation_repeats: int = Field(default=4, ge=1, le=100)
     jury_users: int = Field(default=400, ge=0, le=100_000)
     harm_cost: float = Field(default=5.0, ge=0, le=1000)
