@@ -53,16 +53,18 @@ class Arm:
 
 
 _PRIOR, _FLAT, _PARTS = "outer loops, from the prior", "outer loops, from flat features", "parts of the adaptation"
+_RANDOM = "outer loops, from random features"
 _FROM_FLAT = ("prior.features=flat", "train.scale_rate=0.05")
+_FROM_RANDOM = ("prior.features=random", "prior.max_rank=32", "train.feature_rate=0.004")
 DEFAULT = "empirical-Bayes start"
+_LOOPS = ("maml", "fomaml", "reptile", "joint")
 ARMS = (
     Arm(DEFAULT, _PRIOR),
-    *(Arm(each, _PRIOR, (f"train.algorithm={each}",), trained=True) for each in ("maml", "fomaml", "reptile", "joint")),
+    *(Arm(each, _PRIOR, (f"train.algorithm={each}",), trained=True) for each in _LOOPS),
     Arm("flat start", _FLAT, _FROM_FLAT),
-    *(
-        Arm(f"{each}, flat", _FLAT, (*_FROM_FLAT, f"train.algorithm={each}"), trained=True)
-        for each in ("maml", "fomaml", "reptile", "joint")
-    ),
+    *(Arm(f"{each}, flat", _FLAT, (*_FROM_FLAT, f"train.algorithm={each}"), trained=True) for each in _LOOPS),
+    Arm("random start", _RANDOM, _FROM_RANDOM),
+    *(Arm(f"{each}, random", _RANDOM, (*_FROM_RANDOM, f"train.algorithm={each}"), trained=True) for each in _LOOPS),
     Arm("greedy instead of sampled", _PARTS, greedy=True),
     Arm("value term only", _PARTS, ("inner.policy_coef=0",)),
     Arm("policy-gradient term x 10", _PARTS, ("inner.policy_coef=0.001",)),
@@ -130,7 +132,8 @@ def config_of(settings: Settings, arm: Arm, split: int) -> RunConfig:
     raw = assigned(settings.run.model_dump(mode="json"), arm.changes)
     raw["seed"] = split
     raw["train"]["iterations"] = raw["train"]["evaluate_every"] = settings.iterations
-    raw["train"]["validation_repeats"] = 1
+    # What validates is not asked: the last update's parameters are played.
+    raw["train"]["validation_repeats"], raw["train"]["jury_users"] = 1, 0
     return validated(RunConfig, raw, "metarl-rec evaluate --help")
 
 
@@ -203,7 +206,8 @@ def report(settings: Settings, data: str, arms: list[Arm], played: list[dict[str
             "numbers for every arm. The default is the empirical-Bayes start with five epochs, sampled as served. "
             "Differences are paired by person, standard errors over people.",
             f"Outer loops: the parameters after {settings.iterations} updates, whatever they validated at. Flat "
-            "features: the embedding's directions with one common scale, which outer loops may change.",
+            "features: the embedding's directions with one common scale, which outer loops may change. Random ones: "
+            "of items nothing is known but how popular they are; outer loops learn every feature.",
             "Ratios clipped: share of the ratios of the last adaptation (all epochs) that clip or bound silenced; "
             "KL: of the adapted policy to the initialization after 40 steps.",
         ],

@@ -25,7 +25,7 @@ def test_config_of_every_arm_is_valid_and_is_the_arms_own(arm: ablation.Arm) -> 
 def test_run_some_arms_reports_differences_to_the_default(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     dataset_store.save(small_dataset(), workspace.dataset)
-    names = ("maml", "joint, flat", "value term only", "greedy instead of sampled", "scalar step size")
+    names = ("maml", "joint, flat", "maml, random", "value term only", "greedy instead of sampled", "scalar step size")
     settings = ablation.Settings(splits=1, iterations=2, arms=names, run=small_config())
     result = ablation.run(settings, workspace, lambda *_: None)
     rows = {row[0]: row for table in result.tables for row in table.rows}
