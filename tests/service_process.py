@@ -105,7 +105,7 @@ class ServiceProcess:
             self._process = subprocess.Popen(command, env=self._environment, cwd=_ROOT, stdout=log, stderr=log)
         self.wait_until(lambda: self.client.get("/readyz").status_code == 200)
 
-    def wait_until(self, condition: Any, patience_s: float = 60.0) -> None:
+    def wait_until(self, condition: Any, patience_s: float = 180.0) -> None:
         """Waits until a condition holds; a refused connection counts as not yet."""
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
