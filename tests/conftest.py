@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from tests.service_checkpoint import write_checkpoint
 # OpenMP's threads spin while they wait: beside another busy process that costs small matrices a factor of ten. Set
 # before anything imports torch; the trainer's own processes share the cores by `metarl_rec.threads`.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Every test's Redis syncs each write, and a disk that still writes back what an installation left makes it wait for
+# seconds. What is asked here is the answer; that files last is asked of a killed Redis, whatever they lie on.
+_IN_MEMORY = Path("/dev/shm")
+if _IN_MEMORY.is_dir() and os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ async def running(
 
     The time-out towards Redis is long: these tests are about answers, not about a machine that has other things to do.
     """
-    given = {"redis_timeout_s": 5.0, "redis_connect_timeout_s": 5.0, "seed": 0, **settings}
+    given = {"redis_timeout_s": 10.0, "redis_connect_timeout_s": 10.0, "seed": 0, **settings}
     app: Any = create_app(load_settings(checkpoint_dir=checkpoint_dir, data_dir=data_dir, **given), clock=clock)
     inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
