@@ -16,6 +16,7 @@ from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.lineup import Lineup
 from metarl_rec.preparing import split_problem
 from metarl_rec.protocol import ADAPTED, HORIZONS, POLICIES
+from metarl_rec.protocols.cold_start_limits import HARM, STRETCH, remarked
 from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch
 from metarl_rec.statistics import Comparison, Episodes, compare, curve, summarize
@@ -136,7 +137,7 @@ def report(settings: Settings, played: list[dict[str, Any]]) -> ProtocolResult:
         title=f"Cold start on {name}",
         tested=tested,
         verdict=_verdict(episodes, versus),
-        bars=_bars(episodes, versus, name, settings),
+        bars=remarked(_bars(episodes, versus, name, settings)),
         tables=[_hits(episodes), *(_differences(policy, rows) for policy, rows in versus.items())],
         panels=_panels(episodes),
         raw={"splits": played},
@@ -195,7 +196,7 @@ def _bars(episodes: Episodes, versus: dict[str, dict[str, Comparison]], name: st
         gap = greedy[TUNED]
         asked = "not below by more than .1"
         bars.append(Bar("adapted, greedy against tuned HB", asked, _at(gap), gap.difference[40] >= -0.1))
-        bars.append(_above("stretch: adapted, greedy above tuned HB", gap))
+        bars.append(_above(STRETCH, gap))
     if GREEDY in sampled:
         gap = sampled[GREEDY]
         bars.append(Bar("sampled against greedy", "within .2", _at(gap), abs(gap.difference[40]) <= 0.2))
@@ -204,15 +205,15 @@ def _bars(episodes: Episodes, versus: dict[str, dict[str, Comparison]], name: st
             bars.extend(_above(f"adapted above {other} at {h}", sampled[other], h) for h in (20, 40))
     if UNADAPTED in sampled:
         share = sampled[UNADAPTED].harmed[40]
-        bars.append(Bar("people harmed at 40, sampled", "<= 15 %", f"{100 * share:.1f} %", share <= 0.15))
+        bars.append(Bar(f"{HARM}, sampled", "<= 15 %", f"{100 * share:.1f} %", share <= 0.15))
     if UNADAPTED_GREEDY in greedy:
         share = greedy[UNADAPTED_GREEDY].harmed[40]
-        bars.append(Bar("people harmed at 40, greedy", "<= 15 %", f"{100 * share:.1f} %", share <= 0.15))
+        bars.append(Bar(f"{HARM}, greedy", "<= 15 %", f"{100 * share:.1f} %", share <= 0.15))
     if CAUTIOUS in episodes.rewards and UNADAPTED in episodes.rewards:
         share, cost = compare(episodes, CAUTIOUS, UNADAPTED).harmed[40], compare(episodes, CAUTIOUS, ADAPTED)
         reached = share <= 0.15 and cost.difference[40] >= -0.1
         found = f"{100 * share:.1f} %, {_at(cost)}"
-        bars.append(Bar("people harmed at 40 with caution, its cost", "<= 15 %, <= .1 hits", found, reached))
+        bars.append(Bar(f"{HARM} with caution, its cost", "<= 15 %, <= .1 hits", found, reached))
     return bars
 
 

@@ -12,7 +12,9 @@ from metarl_rec import dataset_store
 from metarl_rec.errors import ConfigError, DataError
 from metarl_rec.protocol import ADAPTED
 from metarl_rec.protocols import cold_start
+from metarl_rec.protocols.cold_start_limits import HARM, STRETCH, remarked
 from metarl_rec.protocols.registry import PROTOCOLS, run_protocol
+from metarl_rec.protocols.result import Bar
 from metarl_rec.statistics import compare
 from metarl_rec.workspace import Workspace
 from service.commands.offline import evaluate
@@ -97,3 +99,11 @@ def test_evaluate_offers_every_protocol_there_is() -> None:
 def test_run_unknown_policy_is_named(workspace: Workspace) -> None:
     with pytest.raises(DataError, match="'best'"):
         run_protocol("cold-start", workspace, ['policies=["best"]'])
+
+
+def test_bar_that_is_not_reached_says_what_was_tried() -> None:
+    missed, other, reached = remarked(
+        [Bar(f"{HARM}, greedy", "<= 15 %", "16 %", False), Bar("other", "1", "0", False), Bar(STRETCH, "", "", True)]
+    )
+    assert "harmed" in missed.remark
+    assert (other.remark, reached.remark) == ("", "")
