@@ -13,7 +13,16 @@ from metarl_rec.checkpoint import load_checkpoint
 from service.cli import app
 from tests.service_process import ServiceProcess, free_port
 
-QUICK = ["--set", "train.iterations=2", "--set", "train.evaluate_every=2", "--set", "train.validation_repeats=1"]
+QUICK = [
+    "--set",
+    "train.iterations=2",
+    "--set",
+    "train.evaluate_every=2",
+    "--set",
+    "train.validation_repeats=1",
+    "--set",
+    "train.jury_users=16",
+]
 # These tests are about answers, not about a machine that has other things to do.
 PATIENT = {"redis_timeout_s": 5, "redis_connect_timeout_s": 5}
 
