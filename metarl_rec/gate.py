@@ -1,4 +1,4 @@
-"""Which meta-parameters ship: those that people gain by, beyond doubt, without more of them being harmed for it."""
+"""Which meta-parameters ship: those by which people gain beyond a standard error, where harm counts as a loss."""
 
 from __future__ import annotations
 

@@ -19,17 +19,9 @@ from typer.testing import CliRunner, Result
 
 from metarl_rec.checkpoint import load_checkpoint
 from service.cli import app
+from tests.quick_training import quick_training
 
-QUICK = [
-    "--set",
-    "train.iterations=4",
-    "--set",
-    "train.evaluate_every=2",
-    "--set",
-    "train.validation_repeats=1",
-    "--set",
-    "train.jury_users=16",
-]
+QUICK = quick_training(4, 2)
 
 
 def invoke(*arguments: str) -> Result:
@@ -176,16 +168,7 @@ def test_train_interrupted_says_how_to_go_on_and_resumes(tmp_path: Path) -> None
     workdir = ["--workdir", str(tmp_path)]
     for arguments in (["import", "ml-100k"], ["embed"]):
         assert invoke(*arguments, *workdir).exit_code == 0
-    many = [
-        "--set",
-        "train.iterations=2000",
-        "--set",
-        "train.evaluate_every=1",
-        "--set",
-        "train.validation_repeats=1",
-        "--set",
-        "train.jury_users=16",
-    ]
+    many = quick_training(2000, 1)
     process = subprocess.Popen(
         [sys.executable, "-m", "service.cli", "train", *many, *workdir],
         stdout=subprocess.DEVNULL,

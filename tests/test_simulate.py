@@ -11,18 +11,10 @@ from typer.testing import CliRunner, Result
 
 from metarl_rec.checkpoint import load_checkpoint
 from service.cli import app
+from tests.quick_training import quick_training
 from tests.service_process import ServiceProcess, free_port
 
-QUICK = [
-    "--set",
-    "train.iterations=2",
-    "--set",
-    "train.evaluate_every=2",
-    "--set",
-    "train.validation_repeats=1",
-    "--set",
-    "train.jury_users=16",
-]
+QUICK = quick_training(2, 2)
 # These tests are about answers, not about a machine that has other things to do.
 PATIENT = {"redis_timeout_s": 5, "redis_connect_timeout_s": 5}
 

@@ -16,7 +16,7 @@ from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.lineup import Lineup
 from metarl_rec.preparing import split_problem
 from metarl_rec.protocol import ADAPTED, HORIZONS, POLICIES
-from metarl_rec.protocols.cold_start_limits import HARM, STRETCH, remarked
+from metarl_rec.protocols.cold_start_limits import HARM, HITS, STRETCH, remarked
 from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch
 from metarl_rec.statistics import Comparison, Episodes, compare, curve, summarize
@@ -184,7 +184,7 @@ def _bars(episodes: Episodes, versus: dict[str, dict[str, Comparison]], name: st
     if name in PRINTED and settings.run.min_positives == 50 and GREEDY in means:
         bars.append(
             Bar(
-                "adapted, greedy: hits at 40",
+                HITS,
                 f">= {PRINTED[name]}",
                 f"{means[GREEDY]:.2f}",
                 means[GREEDY] >= PRINTED[name],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,13 @@ WORLDS: dict[str, dict[str, Any]] = {
 }
 OURS, UNADAPTED, POPULARITY = "adapted meta-policy", "meta-policy", "popularity"
 STATIONARY, FORGETTING = "HB linear, greedy", "HB linear, forgetting"
-PARTS: dict[str, dict[str, Any]] = {
-    "adapted, value term only": {"policy_coef": 0.0},
-    "adapted, policy-gradient term x 30": {"policy_coef": 30.0},
-    "adapted, no forgetting": {"forgetting": 0.0},
-    "adapted, no fatigue": {"fatigue": (0.0, 0.0, 0.0)},
+PARTS: dict[str, Callable[[InnerParams], dict[str, Any]]] = {
+    "adapted, value term only": lambda learned: {"policy_coef": 0.0},
+    "adapted, policy-gradient term x 30": lambda learned: {"policy_coef": 30.0 * learned.policy_coef},
+    "adapted, no forgetting": lambda learned: {"forgetting": 0.0},
+    "adapted, no fatigue": lambda learned: {"fatigue": (0.0, 0.0, 0.0)},
 }
-"""What was learned with one part taken away; the policy-gradient term's number is a factor."""
+"""What is changed of what was learned, one part at a time."""
 FORGETTING_GRID = (0.0, 0.003, 0.01, 0.02, 0.05, 0.1)
 
 
@@ -128,12 +129,11 @@ def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, wo
 
 def _with_parts_changed(inner: InnerParams, config: InnerParams) -> dict[str, InnerParams]:
     """Returns what was learned with each part of PARTS changed; parts that the world's settings leave out stay out."""
-    found = {}
-    for name, update in PARTS.items():
-        given = {k: inner.policy_coef * v if k == "policy_coef" else v for k, v in update.items()}
-        if config.model_copy(update=update) != config:
-            found[name] = inner.model_copy(update=given)
-    return found
+    return {
+        name: inner.model_copy(update=change(inner))
+        for name, change in PARTS.items()
+        if config.model_copy(update=change(config)) != config
+    }
 
 
 class _Trial:

@@ -1,4 +1,4 @@
-"""The application as it is on a public address."""
+"""The application as it is on a public address, and one that the tests of a module share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ import pytest
 
 from tests.api.keys import ADMIN, Clock
 from tests.running_service import Running, running
+
+
+@pytest.fixture(scope="module")
+async def shared_app(
+    checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[Running]:
+    """One application for all tests of a module: none of their requests may change what another one sees."""
+    async with running(checkpoint_dir, tmp_path_factory.mktemp("shared") / "service") as service:
+        yield service
 
 
 @pytest.fixture

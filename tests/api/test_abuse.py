@@ -5,13 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.api.corpus import BODY_ROUTES, MARK, PLACES, Route, check_problem, malformed
-from tests.running_service import Running, running
+from tests.running_service import Running
 
 pytestmark = pytest.mark.anyio
 
@@ -21,23 +20,14 @@ EVENT = {"event_id": "e", "user_id": "ada", "item_id": "item1", "type": "like"}
 EVENT_ROUTES = {"/v1/feedback": EVENT, "/v1/users/ada/warm-up": {n: EVENT[n] for n in ("event_id", "item_id", "type")}}
 
 
-@pytest.fixture(scope="module")
-async def shared(
-    checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
-) -> AsyncIterator[Running]:
-    """One application for all of these tests: none of their requests changes anything, which `app` checks."""
-    async with running(checkpoint_dir, tmp_path_factory.mktemp("abuse") / "service") as service:
-        yield service
-
-
 @pytest.fixture
-async def app(shared: Running) -> AsyncIterator[Running]:
+async def app(shared_app: Running) -> AsyncIterator[Running]:
     """The application; after the test its Redis must hold what it held before, and nothing may have failed."""
-    before, items = await held(shared), (await shared.client.get("/v1/items?limit=1000")).json()
-    yield shared
-    assert await held(shared) == before
-    assert (await shared.client.get("/v1/items?limit=1000")).json() == items
-    assert 'code="5' not in (await shared.client.get("/metrics")).text
+    before, items = await held(shared_app), (await shared_app.client.get("/v1/items?limit=1000")).json()
+    yield shared_app
+    assert await held(shared_app) == before
+    assert (await shared_app.client.get("/v1/items?limit=1000")).json() == items
+    assert 'code="5' not in (await shared_app.client.get("/metrics")).text
 
 
 async def held(app: Running) -> list[bytes]:

@@ -14,15 +14,6 @@ from tests.running_service import Running, running
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(scope="module")
-async def shared_app(
-    checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
-) -> AsyncIterator[Running]:
-    """One application for all of these tests: none of their requests changes what another one sees."""
-    async with running(checkpoint_dir, tmp_path_factory.mktemp("boundary") / "service") as service:
-        yield service
-
-
 async def test_body_that_does_not_arrive_is_a_408(checkpoint_dir: Path, tmp_path: Path) -> None:
     async def drip() -> AsyncIterator[bytes]:
         for byte in b'{"user_id":"ada"}':

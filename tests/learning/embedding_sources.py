@@ -39,7 +39,7 @@ def main() -> None:
     rewards: dict[str, list[float]] = {name: [] for name in SOURCES}
     seconds: dict[str, list[float]] = {name: [] for name in SOURCES}
     for seed in range(arguments.splits):
-        config = load_config(None, [f"seed={seed}", "train.validation_repeats=8"])
+        config = load_config(None, [f"seed={seed}", "train.validation_repeats=8", "train.jury_users=0"])
         dataset = bundled_ml_100k().filter(min_positives=config.min_positives)
         split = split_users(len(dataset.user_ids), seed)
         for name, dim in SOURCES.items():
