@@ -64,6 +64,7 @@ class TrainConfig(_Frozen):
         fatigue_rate: Adam's for the fatigue, with the same decay.
         scale_rate: Adam's for the features' scale, a diagonal preconditioner, with the same decay; 0 leaves it out.
         feature_rate: Adam's for the features themselves, with the same decay; 0 leaves them as they were fitted.
+        device: where the outer loop's gradients are computed; roll-outs are compiled for the CPU in any case.
         outer_temperature: tau of the policy that the query loss judges.
         outer_value_coef: weight of the value error in the query loss.
     """
@@ -88,6 +89,7 @@ class TrainConfig(_Frozen):
     fatigue_rate: float = Field(default=0.1, ge=0, le=1)
     scale_rate: float = Field(default=0.0, ge=0, le=1)
     feature_rate: float = Field(default=0.0, ge=0, le=1)
+    device: Literal["cpu", "cuda"] = "cpu"
     outer_temperature: float = Field(default=0.05, gt=0)
     outer_value_coef: float = Field(default=4.0, ge=0)
 

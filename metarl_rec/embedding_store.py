@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from metarl_rec.cross_fitting import FoldedEmbeddings
 from metarl_rec.dataset import Dataset
 from metarl_rec.embeddings import default_epochs
 from metarl_rec.errors import DataError
@@ -21,7 +22,7 @@ __all__ = ["EmbeddingKey", "load_embeddings", "save_embeddings"]
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingKey:
-    """Everything that decides what an embedding is; the fields are the arguments of `item_embeddings`.
+    """Everything that decides what embeddings are; the fields are the arguments of `folded_embeddings`.
 
     Attributes:
         model: name of the model.
@@ -30,7 +31,8 @@ class EmbeddingKey:
         seed: seed.
         threshold: rating from which on an item counts as liked.
         dataset_digest: sha256 of the data set's content.
-        train_users_digest: sha256 of the train users' positions.
+        train_users_digest: sha256 of the train users' positions, whose order decides the folds.
+        folds: parts of the train users that are left out in turn.
     """
 
     model: str
@@ -40,6 +42,7 @@ class EmbeddingKey:
     threshold: float
     dataset_digest: str
     train_users_digest: str
+    folds: int
 
     @classmethod
     def of(
@@ -47,29 +50,31 @@ class EmbeddingKey:
         dataset: Dataset,
         train_users: NDArray[np.int64],
         *,
+        folds: int,
         model: str,
         dim: int = 64,
         epochs: int | None = None,
         seed: int,
         threshold: float = 4.0,
     ) -> EmbeddingKey:
-        """Returns the key of `item_embeddings` called with these arguments."""
-        users = hashlib.sha256(np.unique(train_users).astype("<i8").tobytes()).hexdigest()
-        return cls(model, dim, epochs or default_epochs(model), seed, float(threshold), dataset.digest, users)
+        """Returns the key of `folded_embeddings` called with these arguments."""
+        users = hashlib.sha256(train_users.astype("<i8").tobytes()).hexdigest()
+        return cls(model, dim, epochs or default_epochs(model), seed, float(threshold), dataset.digest, users, folds)
 
 
-def save_embeddings(path: Path, embedding: NDArray[np.float32], key: EmbeddingKey) -> None:
-    """Writes embedding [n, dim] to `path` (safetensors) and its key to the .json beside it."""
+def save_embeddings(path: Path, embeddings: FoldedEmbeddings, key: EmbeddingKey) -> None:
+    """Writes the embeddings to `path` (safetensors) and its key to the .json beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     sidecar = path.with_suffix(".json")
     sidecar.unlink(missing_ok=True)  # An interrupted save must not look like a finished one.
-    save_file({"embedding": np.ascontiguousarray(embedding)}, path)
-    content = {"key": asdict(key), "embedding_digest": _digest(embedding)}
+    arrays = (embeddings.whole, *embeddings.folds)
+    save_file({name: np.ascontiguousarray(a) for name, a in zip(_names(key.folds), arrays, strict=True)}, path)
+    content = {"key": asdict(key), "embedding_digest": _digest(embeddings)}
     sidecar.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def load_embeddings(path: Path, key: EmbeddingKey) -> NDArray[np.float32]:
-    """Returns the embedding [n, dim] float32 that `save_embeddings` wrote under the same key.
+def load_embeddings(path: Path, key: EmbeddingKey) -> FoldedEmbeddings:
+    """Returns the embeddings that `save_embeddings` wrote under the same key.
 
     Raises:
         DataError: there is none, it was trained on something else, or the file was changed.
@@ -78,7 +83,8 @@ def load_embeddings(path: Path, key: EmbeddingKey) -> NDArray[np.float32]:
     try:
         content = json.loads(sidecar.read_text(encoding="utf-8"))
         stored, digest = dict(content["key"]), content["embedding_digest"]
-        embedding: NDArray[np.float32] = load_file(path)["embedding"]
+        arrays = load_file(path)
+        whole, *folds = (arrays[name] for name in _names(int(stored["folds"])))
     except FileNotFoundError as error:
         raise DataError(f"{error.filename or path} does not exist; run `metarl-rec embed` first") from error
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -88,10 +94,18 @@ def load_embeddings(path: Path, key: EmbeddingKey) -> NDArray[np.float32]:
             raise DataError(
                 f"{path} was trained with {name} {stored.get(name)}, not {wanted}; run `metarl-rec embed` again"
             )
-    if _digest(embedding) != digest:
+    embeddings = FoldedEmbeddings(whole, tuple(folds))
+    if _digest(embeddings) != digest:
         raise DataError(f"{path} was changed after it was written; run `metarl-rec embed` again")
-    return embedding
+    return embeddings
 
 
-def _digest(embedding: NDArray[np.float32]) -> str:
-    return hashlib.sha256(f"{embedding.shape}".encode() + embedding.astype("<f4").tobytes()).hexdigest()
+def _names(folds: int) -> list[str]:
+    return ["embedding", *(f"without fold {fold}" for fold in range(folds))]
+
+
+def _digest(embeddings: FoldedEmbeddings) -> str:
+    digest = hashlib.sha256()
+    for array in (embeddings.whole, *embeddings.folds):
+        digest.update(f"{array.shape}".encode() + array.astype("<f4").tobytes())
+    return digest.hexdigest()

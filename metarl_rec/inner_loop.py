@@ -21,7 +21,7 @@ Reference: Schulman et al., 2017, arXiv:1707.06347, eq. 9; Finn et al., 2017, ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -112,9 +112,13 @@ class SupportBatch:
             allowed=torch.from_numpy(allowed),
         )
 
+    def to(self, device: torch.device) -> SupportBatch:
+        """Returns the same transitions on a device."""
+        return SupportBatch(**{each.name: getattr(self, each.name).to(device) for each in fields(self)})
+
     def recency(self, forgetting: Tensor) -> Tensor:
         """Returns d [N, B] = b exp(-lambda (number of later transitions)); 0 for padding."""
-        later = self.valid.sum(dim=1, keepdim=True) - 1 - torch.arange(self.valid.shape[1])
+        later = self.valid.sum(dim=1, keepdim=True) - 1 - torch.arange(self.valid.shape[1], device=self.valid.device)
         return torch.exp(-forgetting * later.clamp_min(0)) * self.weight
 
     def precision(self, inner: InnerTensors) -> Tensor:
@@ -141,7 +145,7 @@ def preconditioner(
     counts = omega > 0
     root = torch.where(counts, torch.where(counts, omega, torch.ones_like(omega)).sqrt(), torch.zeros_like(omega))
     scaled = root.unsqueeze(2) * rows
-    factor = torch.linalg.cholesky(torch.eye(rows.shape[1], dtype=rows.dtype) + scaled @ scaled.mT)
+    factor = torch.linalg.cholesky(torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device) + scaled @ scaled.mT)
 
     def apply(gradient: Tensor) -> Tensor:
         inside = torch.einsum("nbd,nd->nb", scaled, gradient).unsqueeze(2)
@@ -160,7 +164,7 @@ def curvature_bound(rows: Tensor, omega: Tensor) -> Tensor:
     with torch.no_grad():
         weighted = omega * rows.square().sum(dim=2)
         heaviest = weighted.argmax(dim=1)
-        x = rows[torch.arange(len(rows)), heaviest]
+        x = rows[torch.arange(len(rows), device=rows.device), heaviest]
         x = x / x.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
         length = torch.ones_like(omega[:, 0])
         for _ in range(_POWER_ITERATIONS):

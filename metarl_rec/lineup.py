@@ -170,7 +170,7 @@ class Lineup:
     def _plain_hb(self, vectors: NDArray[np.float32]) -> OnlinePolicy:
         """The twenty-line bandit: the ten strongest directions as they are, noise .15, nothing tuned."""
         table = self.problem.rewards[self.problem.split.train]
-        prior = fit_prior(table, self.problem.embedding, shrinkage=0.0, max_rank=10)
+        prior = fit_prior(table, self.problem.embeddings.whole, shrinkage=0.0, max_rank=10)
         means = np.zeros((len(vectors), prior.features.shape[1]), np.float32)
         return HierarchicalBayesPolicy(prior.features, prior.popularity, means, 0.15)
 
@@ -215,7 +215,7 @@ class Lineup:
 
     @cached_property
     def _plain(self) -> NDArray[np.float32]:
-        return _unit_rows(self.problem.embedding)
+        return _unit_rows(self.problem.embeddings.whole)
 
     @cached_property
     def _bpr(self) -> NDArray[np.float32]:
@@ -233,7 +233,7 @@ class Lineup:
         return fit_task_space(
             problem.rewards,
             problem.user_vectors,
-            problem.embedding,
+            problem.embeddings.whole,
             problem.item_vectors,
             problem.split.train,
             settings,

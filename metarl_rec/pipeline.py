@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from metarl_rec import dataset_store, embedding_store
 from metarl_rec.atomic import bundled_ml_100k
 from metarl_rec.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from metarl_rec.config import RunConfig
+from metarl_rec.cross_fitting import FoldedEmbeddings
 from metarl_rec.dataset import Dataset, UserSplit
 from metarl_rec.errors import CheckpointError
 from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.export import build_checkpoint, meta_params
 from metarl_rec.importing import ImportReport
 from metarl_rec.lineup import Lineup
-from metarl_rec.preparing import embedding_settings, prepared, split_embedding
+from metarl_rec.preparing import embedding_settings, prepared, split_embeddings
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocol import CORE_POLICIES
 from metarl_rec.report import plot_curve, write_json
@@ -58,16 +58,16 @@ def import_bundled(workspace: Workspace) -> Dataset:
     return dataset
 
 
-def embed(workspace: Workspace, config: RunConfig, progress: Report | None = None) -> NDArray[np.float32]:
+def embed(workspace: Workspace, config: RunConfig, progress: Report | None = None) -> FoldedEmbeddings:
     """Trains item embeddings on meta-train users only, and stores them."""
     dataset, split = prepared(workspace, config)
-    vectors = split_embedding(dataset, split.train, config, progress)
+    vectors = split_embeddings(dataset, split.train, config, progress)
     embedding_store.save_embeddings(workspace.embedding_file, vectors, _embedding_key(dataset, split, config))
     return vectors
 
 
 def _embedding_key(dataset: Dataset, split: UserSplit, config: RunConfig) -> embedding_store.EmbeddingKey:
-    return embedding_store.EmbeddingKey.of(dataset, split.train, **embedding_settings(config))
+    return embedding_store.EmbeddingKey.of(dataset, split.train, folds=config.train.folds, **embedding_settings(config))
 
 
 def train(

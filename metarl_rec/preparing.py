@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from metarl_rec import dataset_store
 from metarl_rec.config import RunConfig
+from metarl_rec.cross_fitting import FoldedEmbeddings, folded_embeddings
 from metarl_rec.dataset import Dataset, UserSplit, split_users
-from metarl_rec.embeddings import item_embeddings
 from metarl_rec.errors import DataError
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.workspace import Workspace
 
-__all__ = ["embedding_settings", "prepared", "split_embedding", "split_problem"]
+__all__ = ["embedding_settings", "prepared", "split_embeddings", "split_problem"]
 
 
 def prepared(workspace: Workspace, config: RunConfig) -> tuple[Dataset, UserSplit]:
@@ -43,14 +43,14 @@ def prepared(workspace: Workspace, config: RunConfig) -> tuple[Dataset, UserSpli
     return dataset, split
 
 
-def split_embedding(
+def split_embeddings(
     dataset: Dataset,
     train_users: NDArray[np.int64],
     config: RunConfig,
     progress: Callable[[int, int], None] | None = None,
-) -> NDArray[np.float32]:
-    """Returns the configured item embedding [n, dim] float32, trained on the meta-train users alone."""
-    return item_embeddings(dataset, train_users, **embedding_settings(config), progress=progress)
+) -> FoldedEmbeddings:
+    """Returns the configured item embeddings, trained on the meta-train users alone."""
+    return folded_embeddings(dataset, train_users, config.train.folds, progress, **embedding_settings(config))
 
 
 def embedding_settings(config: RunConfig) -> dict[str, Any]:
@@ -61,4 +61,4 @@ def embedding_settings(config: RunConfig) -> dict[str, Any]:
 def split_problem(workspace: Workspace, config: RunConfig) -> Problem:
     """Returns the seed's split of the workspace's users with everything fitted on its meta-train users."""
     dataset, split = prepared(workspace, config)
-    return build_problem(dataset, split, split_embedding(dataset, split.train, config), config)
+    return build_problem(dataset, split, split_embeddings(dataset, split.train, config), config)

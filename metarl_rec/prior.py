@@ -121,16 +121,20 @@ def fit_prior(
     return ItemPrior(popularity.astype(np.float32), features.astype(np.float32), spectrum)
 
 
-def flattened(prior: ItemPrior, embedding: NDArray[Any]) -> ItemPrior:
+def flattened(prior: ItemPrior, embedding: NDArray[Any], item_vectors: NDArray[Any], scale: float) -> ItemPrior:
     """Returns as many directions of the embedding [n, E], its first ones, all with the same variance.
 
     The total variance stays the prior's; how it lies is forgotten. What is left is an embedding without a user model.
+    With a `scale` > 0 of item attributes their columns stand beside the directions, so that meta-training can weigh
+    each; see `with_item_attributes`.
     """
     width = min(prior.features.shape[1], embedding.shape[1])
     rows = embedding[:, :width].astype(np.float64)
     lengths = np.linalg.norm(rows, axis=0)
     total = float(np.square(prior.features, dtype=np.float64).sum())
     features = rows / np.where(lengths > 0, lengths, 1.0) * np.sqrt(total / width)
+    if scale > 0:
+        features = np.hstack([features, scale * _attribute_rows(item_vectors)])
     return ItemPrior(prior.popularity, features.astype(np.float32), np.square(features).sum(axis=0))
 
 
@@ -159,9 +163,7 @@ def with_item_attributes(prior: ItemPrior, item_vectors: NDArray[Any], scale: fl
 
     Reference: Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006, section 4.2.4 (a sum of kernels).
     """
-    rows = np.column_stack([item_vectors.astype(np.float64), np.ones(len(item_vectors))])
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    joined = np.hstack([prior.features.astype(np.float64), scale * rows])
+    joined = np.hstack([prior.features.astype(np.float64), scale * _attribute_rows(item_vectors)])
     left, singular, _ = np.linalg.svd(joined, full_matrices=False)
     kept = singular > 1e-6 * singular.max(initial=0.0)
     features = _with_fixed_signs(left[:, kept]) * singular[kept]
@@ -211,6 +213,13 @@ def fit_linear_encoder(inputs: NDArray[Any], targets: NDArray[Any], ridge: float
     centred = x - mean
     weight = np.linalg.solve(centred.T @ centred + ridge * np.eye(x.shape[1]), centred.T @ (t - offset))
     return LinearEncoder(mean.astype(np.float32), weight.astype(np.float32), offset.astype(np.float32))
+
+
+def _attribute_rows(item_vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns X [n, A + 1], the items' attributes [n, A] with a constant, each row of length 1."""
+    rows = np.column_stack([item_vectors.astype(np.float64), np.ones(len(item_vectors))])
+    unit: NDArray[np.float64] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
 def _orthonormal_basis(embedding: NDArray[np.float64]) -> NDArray[np.float64]:

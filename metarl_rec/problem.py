@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metarl_rec.attributes import AttributeEncoder
 from metarl_rec.config import RunConfig
+from metarl_rec.cross_fitting import FoldedEmbeddings
 from metarl_rec.dataset import Dataset, UserSplit
 from metarl_rec.tasks import TaskSpace, cross_fitted_spaces, fit_task_space
 from metarl_rec.topics import item_topics
@@ -30,7 +30,7 @@ class Problem:
         user_attributes: the encoder behind them; its vocabulary comes from meta-train users.
         item_attributes: encoder of item attributes.
         item_vectors: [n, A] float32, encoded item attributes.
-        embedding: [n, E] float32.
+        embeddings: of the items, from meta-train users only.
         space: task space fitted on all meta-train users; validation and test users play here.
         topics: [n, T] float32, items' topics, or None where no item attribute is a list.
         folds: task spaces that leave out some meta-train users, and those users; meta-training happens here.
@@ -44,19 +44,19 @@ class Problem:
     user_attributes: AttributeEncoder
     item_attributes: AttributeEncoder
     item_vectors: NDArray[np.float32]
-    embedding: NDArray[Any]
+    embeddings: FoldedEmbeddings
     space: TaskSpace
     topics: NDArray[np.float32] | None
     folds: list[tuple[TaskSpace, NDArray[np.int64]]]
 
 
-def build_problem(dataset: Dataset, split: UserSplit, embedding: NDArray[Any], config: RunConfig) -> Problem:
+def build_problem(dataset: Dataset, split: UserSplit, embeddings: FoldedEmbeddings, config: RunConfig) -> Problem:
     """Fits the prior on the split's meta-train users, once on all and once for each cross-fitting fold.
 
     Args:
         dataset: filtered data.
         split: user indices into it.
-        embedding: [n, E] float, from meta-train users only.
+        embeddings: of the items, from meta-train users only, with as many folds as the settings have.
         config: settings.
     """
     rewards = dataset.reward_table(config.threshold)
@@ -64,9 +64,9 @@ def build_problem(dataset: Dataset, split: UserSplit, embedding: NDArray[Any], c
     vectors = user_attributes.encode_all(dataset.user_attributes)
     item_attributes = AttributeEncoder.fit(dataset.item_attributes)
     item_vectors = item_attributes.encode_all(dataset.item_attributes)
-    space = fit_task_space(rewards, vectors, embedding, item_vectors, split.train, config.prior)
+    space = fit_task_space(rewards, vectors, embeddings.whole, item_vectors, split.train, config.prior)
     folds = cross_fitted_spaces(
-        rewards, vectors, embedding, item_vectors, split.train, config.prior, space, config.train.folds
+        rewards, vectors, embeddings.folds, item_vectors, split.train, config.prior, space, config.train.folds
     )
     return Problem(
         dataset=dataset,
@@ -77,7 +77,7 @@ def build_problem(dataset: Dataset, split: UserSplit, embedding: NDArray[Any], c
         user_attributes=user_attributes,
         item_attributes=item_attributes,
         item_vectors=item_vectors,
-        embedding=embedding,
+        embeddings=embeddings,
         space=space,
         topics=item_topics(dataset.item_attributes, config.train.world.topic_attribute),
         folds=folds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from metarl_rec.cross_fitting import fold_users
 from metarl_rec.prior import (
     LinearEncoder,
     fit_linear_encoder,
@@ -96,7 +98,7 @@ def fit_task_space(
     table = rewards[users]
     prior = fit_prior(table, embedding, shrinkage=config.shrinkage, max_rank=config.max_rank)
     if config.features == "flat":
-        prior = flattened(prior, embedding)
+        prior = flattened(prior, embedding, item_vectors, config.item_attribute_scale)
     elif config.features == "random":
         prior = randomized(prior, config.max_rank)
     elif config.item_attribute_scale > 0:
@@ -130,12 +132,12 @@ def _aligned(space: TaskSpace, reference: TaskSpace) -> TaskSpace:
 def cross_fitted_spaces(
     rewards: NDArray[np.uint8],
     user_vectors: NDArray[np.float32],
-    embedding: NDArray[Any],
+    embeddings: Sequence[NDArray[Any]],
     item_vectors: NDArray[np.float32],
     users: NDArray[np.int64],
     config: PriorConfig,
     reference: TaskSpace,
-    folds: int = 8,
+    folds: int,
 ) -> list[tuple[TaskSpace, NDArray[np.int64]]]:
     """Returns `folds` pairs of a space fitted without some users, and those users.
 
@@ -145,7 +147,7 @@ def cross_fitted_spaces(
     Args:
         rewards: [U, n] uint8.
         user_vectors: [U, Z] float32.
-        embedding: [n, E] float.
+        embeddings: one [n, E] float for each fold, from the users outside it.
         item_vectors: [n, A] float32.
         users: [N] int64, the meta-train users, in an order that carries no information.
         config: settings.
@@ -153,7 +155,7 @@ def cross_fitted_spaces(
         folds: number of parts, >= 2.
     """
     out = []
-    for held_out in np.array_split(users, folds):
+    for held_out, embedding in zip(fold_users(users, folds), embeddings, strict=True):
         others = np.setdiff1d(users, held_out, assume_unique=True)
         space = fit_task_space(rewards, user_vectors, embedding, item_vectors, others, config)
         out.append((_aligned(space, reference), held_out))

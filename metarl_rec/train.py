@@ -12,7 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from metarl_rec.config import RunConfig
+from metarl_rec.errors import ConfigError
 from metarl_rec.gate import improves
 from metarl_rec.inner_loop import Order
 from metarl_rec.meta_params import MetaParams
@@ -86,9 +89,12 @@ def meta_train(
         on_progress: called after every iteration.
 
     Raises:
+        ConfigError: the settings ask for a device that this machine does not have.
         CheckpointError: `resume` finds no state, or one of another configuration or split.
     """
     settings = config.train
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("setting train.device: this machine has no CUDA device; set it to cpu")
     populations = TrainingPopulations.fit(problem, config)
     if resume and state_dir is not None:
         state = load_state(state_dir, config, problem)
@@ -132,6 +138,7 @@ def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[Tra
         temperature=settings.outer_temperature,
         value_coef=settings.outer_value_coef,
         learn_features=settings.scale_rate > 0 or settings.feature_rate > 0,
+        device=torch.device(settings.device),
     )
     decay = 0.55 + 0.45 * math.cos(math.pi * done)
     rates = dict.fromkeys(gradients, settings.learning_rate * decay)

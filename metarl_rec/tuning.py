@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.config import RunConfig, assigned, validated
+from metarl_rec.cross_fitting import FoldedEmbeddings
 from metarl_rec.dataset import Dataset, UserSplit
 from metarl_rec.errors import ConfigError
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.preparing import prepared, split_embedding
+from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.tasks import TaskSpace
 from metarl_rec.threads import share_cores
@@ -110,7 +111,7 @@ def tune(
 
     share_cores()
     dataset, split = prepared(workspace, config)
-    trial_of = _Objective(dataset, split, split_embedding(dataset, split.train, config), config)
+    trial_of = _Objective(dataset, split, split_embeddings(dataset, split.train, config), config)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     workspace.tuning.mkdir(parents=True, exist_ok=True)
     study = _study(workspace.tuning, dataset, config)
@@ -181,12 +182,12 @@ def _as_settings(chosen: dict[str, Any]) -> dict[str, Any]:
 class _Objective:
     """Plays everybody whom a split leaves to choose by."""
 
-    def __init__(self, dataset: Dataset, split: UserSplit, embedding: NDArray[Any], config: RunConfig) -> None:
-        self._dataset, self._split, self._embedding, self._seed = dataset, split, embedding, config.seed
+    def __init__(self, dataset: Dataset, split: UserSplit, embeddings: FoldedEmbeddings, config: RunConfig) -> None:
+        self._dataset, self._split, self._embeddings, self._seed = dataset, split, embeddings, config.seed
 
     def __call__(self, config: RunConfig) -> NDArray[np.float64]:
         """Returns each person's reward: cross-fitted train users fold by fold, then validation users."""
-        problem = build_problem(self._dataset, self._split, self._embedding, config)
+        problem = build_problem(self._dataset, self._split, self._embeddings, config)
         groups = [*problem.folds, (problem.space, problem.split.validation)]
         return np.concatenate([self._rewards(problem, space, users, config) for space, users in groups])
 

@@ -145,7 +145,7 @@ def _part(
 
     def make() -> dict[str, Any]:
         given = base()
-        problem = build_problem(given.dataset, given.split, given.embedding, config)
+        problem = build_problem(given.dataset, given.split, given.embeddings, config)
         dim = problem.space.features.shape[1]
         meta = MetaParams.start(dim, config.inner, config.prior.attribute_gain)
         if arm.trained:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.config import RunConfig
-from metarl_rec.preparing import prepared, split_embedding
+from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.prior import fit_linear_encoder
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocols.parts import kept_splits
@@ -74,7 +74,7 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
     cold = np.zeros(count, np.bool_)
     cold[np.random.default_rng([config.seed, 10]).permutation(count)[: int(settings.cold * count)]] = True
     warm = data.only_items(~cold)
-    problem = build_problem(warm, split, split_embedding(warm, split.train, config), config)
+    problem = build_problem(warm, split, split_embeddings(warm, split.train, config), config)
     vectors = problem.item_attributes.encode_all([data.item_attributes[i] for i in np.flatnonzero(cold)])
     rewards = data.reward_table(config.threshold)[:, cold]
     encoded = {ridge: _encoded(problem, vectors, ridge) for ridge in RIDGES}

@@ -136,9 +136,13 @@ def embed(
 
         settings = configuration(config, set_, seed, embedding_model=embedding_model)
         with bar(f"embedding ({settings.embedding.model})", 1) as progress:
-            vectors = pipeline.embed(Workspace(workdir), settings, progress.show)
+            made = pipeline.embed(Workspace(workdir), settings, progress.show)
             progress.finish()
-        console.print(f"{vectors.shape[0]:,} items x {vectors.shape[1]} -> {Workspace(workdir).embedding_file}")
+        items, dim = made.whole.shape
+        console.print(
+            f"{items:,} items x {dim}, and {len(made.folds)} times without a fold's users "
+            f"-> {Workspace(workdir).embedding_file}"
+        )
 
 
 def train(

@@ -18,8 +18,8 @@ import numpy as np
 
 from metarl_rec.atomic import bundled_ml_100k
 from metarl_rec.config import load_config
+from metarl_rec.cross_fitting import folded_embeddings, side_by_side
 from metarl_rec.dataset import split_users
-from metarl_rec.embeddings import item_embeddings
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.populations import TrainingPopulations
 from metarl_rec.problem import build_problem
@@ -44,9 +44,12 @@ def main() -> None:
         split = split_users(len(dataset.user_ids), seed)
         for name, dim in SOURCES.items():
             started = time.perf_counter()
-            parts = [item_embeddings(dataset, split.train, model=m, dim=dim, seed=seed) for m in name.split("+")]
+            parts = [
+                folded_embeddings(dataset, split.train, config.train.folds, model=m, dim=dim, seed=seed)
+                for m in name.split("+")
+            ]
             seconds[name].append(time.perf_counter() - started)
-            problem = build_problem(dataset, split, np.hstack(parts), config)
+            problem = build_problem(dataset, split, side_by_side(parts), config)
             meta = MetaParams.start(problem.space.features.shape[1], config.inner, config.prior.attribute_gain)
             rewards[name].append(validate(TrainingPopulations.fit(problem, config), meta).after)
             print(f"split {seed} {name:10s} {rewards[name][-1]:.2f} ({seconds[name][-1]:.1f} s)", flush=True)

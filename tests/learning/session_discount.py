@@ -23,11 +23,11 @@ from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.atomic import bundled_ml_100k
 from metarl_rec.config import RunConfig, TrainConfig
 from metarl_rec.dataset import split_users
-from metarl_rec.embeddings import item_embeddings
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.pipeline import machine
 from metarl_rec.populations import fit_prior_on
+from metarl_rec.preparing import split_embeddings
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
@@ -65,8 +65,7 @@ def problem_of(config: RunConfig) -> Problem:
     """Returns the fitted problem of one split of ML-100K."""
     dataset = bundled_ml_100k().filter(min_positives=config.min_positives, threshold=config.threshold)
     split = split_users(len(dataset.user_ids), config.seed)
-    embedding = item_embeddings(dataset, split.train, model="svd", dim=config.embedding.dim, seed=config.seed)
-    return build_problem(dataset, split, embedding, config)
+    return build_problem(dataset, split, split_embeddings(dataset, split.train, config), config)
 
 
 def judge(problem: Problem, meta: MetaParams, config: RunConfig, world: str) -> NDArray[np.float64]:

@@ -17,8 +17,8 @@ import numpy as np
 from metarl_rec.atomic import bundled_ml_100k
 from metarl_rec.config import RunConfig, TrainConfig
 from metarl_rec.dataset import split_users
-from metarl_rec.embeddings import item_embeddings
 from metarl_rec.pipeline import machine
+from metarl_rec.preparing import split_embeddings
 from metarl_rec.problem import build_problem
 from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train
@@ -40,13 +40,13 @@ def main() -> None:
         base = RunConfig(seed=seed)
         dataset = bundled_ml_100k().filter(min_positives=base.min_positives, threshold=base.threshold)
         split = split_users(len(dataset.user_ids), seed)
-        embedding = item_embeddings(dataset, split.train, model="svd", dim=base.embedding.dim, seed=seed)
+        embeddings = split_embeddings(dataset, split.train, base)
         for population in POPULATIONS:
             train = TrainConfig(
                 population=population, iterations=asked.iterations, simulated_users=asked.simulated_users
             )
             config = base.model_copy(update={"train": train})
-            result = meta_train(build_problem(dataset, split, embedding, config), config)
+            result = meta_train(build_problem(dataset, split, embeddings, config), config)
             runs.append({"seed": seed, "population": population, "history": result.history})
             start, last = result.history[0][2], result.history[-1][2]
             print(f"split {seed}, {population}: {start:.2f} at the start, {last:.2f} after training", flush=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from metarl_rec.config import RunConfig, TrainConfig
+from metarl_rec.cross_fitting import folded_embeddings
 from metarl_rec.dataset import Dataset, split_users
-from metarl_rec.embeddings import item_embeddings
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.tasks import PriorConfig
 
@@ -54,5 +54,5 @@ def small_problem(config: RunConfig) -> Problem:
     """Returns the fitted problem of `small_dataset`."""
     dataset = small_dataset().filter(min_positives=config.min_positives, threshold=config.threshold)
     split = split_users(len(dataset.user_ids), config.seed)
-    embedding = item_embeddings(dataset, split.train, model="svd", dim=16, seed=config.seed)
-    return build_problem(dataset, split, embedding, config)
+    embeddings = folded_embeddings(dataset, split.train, config.train.folds, model="svd", dim=16, seed=config.seed)
+    return build_problem(dataset, split, embeddings, config)

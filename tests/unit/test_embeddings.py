@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from metarl_rec import embeddings
+from metarl_rec.cross_fitting import FoldedEmbeddings, folded_embeddings
 from metarl_rec.dataset import Dataset
 from metarl_rec.embedding_store import EmbeddingKey, load_embeddings, save_embeddings
 from metarl_rec.embeddings import available_models, default_epochs, item_embeddings
@@ -185,13 +186,21 @@ def test_item_embeddings_nothing_to_learn_from_is_refused() -> None:
         item_embeddings(_dataset(), TRAIN, model="svd", seed=0, dim=0)
 
 
+def _constant(value: float) -> FoldedEmbeddings:
+    array = np.full((22, 5), value, np.float32)
+    return FoldedEmbeddings(array, (array, array))
+
+
 def test_load_embeddings_same_key_gives_the_same_bits(tmp_path: Path) -> None:
     data, path = _dataset(), tmp_path / "sub" / "svd.safetensors"
-    out = item_embeddings(data, TRAIN, model="svd", dim=5, seed=0)
-    save_embeddings(path, out, EmbeddingKey.of(data, TRAIN, model="svd", dim=5, seed=0))
-    back = load_embeddings(path, EmbeddingKey.of(data, TRAIN[::-1], model="svd", dim=5, seed=0))
-    np.testing.assert_array_equal(back, out)
-    assert back.dtype == np.float32
+    out = folded_embeddings(data, TRAIN, 3, model="svd", dim=5, seed=0)
+    key = EmbeddingKey.of(data, TRAIN, folds=3, model="svd", dim=5, seed=0)
+    save_embeddings(path, out, key)
+    back = load_embeddings(path, key)
+    assert len(back.folds) == 3
+    for stored, made in zip((back.whole, *back.folds), (out.whole, *out.folds), strict=True):
+        np.testing.assert_array_equal(stored, made)
+        assert stored.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -202,24 +211,26 @@ def test_load_embeddings_same_key_gives_the_same_bits(tmp_path: Path) -> None:
         ({"seed": 1}, "with seed 0, not 1"),
         ({"threshold": 3.0}, "with threshold 4.0, not 3.0"),
         ({"train_users": TRAIN[1:]}, "with train_users_digest"),
+        ({"train_users": TRAIN[::-1]}, "with train_users_digest"),
+        ({"folds": 3}, "with folds 2, not 3"),
         ({"dataset": _dataset().filter(min_ratings=8)}, "with dataset_digest"),
     ],
 )
 def test_load_embeddings_other_key_is_refused(tmp_path: Path, change: dict[str, object], text: str) -> None:
-    arguments = {"dataset": _dataset(), "train_users": TRAIN, "model": "svd", "dim": 5, "seed": 0}
+    arguments = {"dataset": _dataset(), "train_users": TRAIN, "folds": 2, "model": "svd", "dim": 5, "seed": 0}
     path = tmp_path / "svd.safetensors"
-    save_embeddings(path, np.zeros((22, 5), np.float32), EmbeddingKey.of(**arguments))
+    save_embeddings(path, _constant(0), EmbeddingKey.of(**arguments))
     with pytest.raises(DataError, match=text):
         load_embeddings(path, EmbeddingKey.of(**{**arguments, **change}))
 
 
 def test_load_embeddings_missing_damaged_or_changed_file_is_refused(tmp_path: Path) -> None:
-    key = EmbeddingKey.of(_dataset(), TRAIN, model="svd", dim=5, seed=0)
+    key = EmbeddingKey.of(_dataset(), TRAIN, folds=2, model="svd", dim=5, seed=0)
     path, other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     with pytest.raises(DataError, match="does not exist; run `metarl-rec embed`"):
         load_embeddings(path, key)
-    save_embeddings(path, np.zeros((22, 5), np.float32), key)
-    save_embeddings(other, np.ones((22, 5), np.float32), key)
+    save_embeddings(path, _constant(0), key)
+    save_embeddings(other, _constant(1), key)
     path.write_bytes(other.read_bytes())
     with pytest.raises(DataError, match="was changed"):
         load_embeddings(path, key)

@@ -12,7 +12,15 @@ import torch
 from metarl_rec.inner_loop import SupportBatch, adapt, curvature_bound, inner_loss
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.outer_loop import SessionBatch, TaskBatch, maml_gradient, outer_loss, reptile_update, starts
+from metarl_rec.outer_loop import (
+    SessionBatch,
+    TaskBatch,
+    maml_gradient,
+    outer_loss,
+    query_logits,
+    reptile_update,
+    starts,
+)
 from metarl_rec.support import shown_support
 
 N_ITEMS, DIM, STEPS = 30, 4, 8
@@ -77,12 +85,18 @@ def test_maml_gradient_equals_finite_differences_in_float64(seed: int, session: 
     batch, meta = make_tasks(seed), make_meta(base)
     batch = in_sessions(batch) if session else batch
     bound = fixed_bound(batch, meta, base)
-    _, exact = maml_gradient(meta, batch, base, order="second", bound=bound, learn_features=True)
+    # The value error's weights count as given, too.
+    support = replace(batch.support, features=meta.features(batch.support.features))
+    held = replace(batch, support=support)
+    adapted = adapt(starts(meta, batch.shift), support, meta.inner(base), bound=bound)
+    judged = torch.softmax(query_logits(adapted, held, 0.05, meta.fatigue(base)), dim=1).detach()
+    given: dict[str, Any] = {"order": "second", "bound": bound, "learn_features": True}
+    _, exact = maml_gradient(meta, batch, base, **given)
 
     def loss_at(name: str, index: int, delta: float) -> float:
         tensors = {key: tensor.clone() for key, tensor in meta.tensors().items()}
         tensors[name].view(-1)[index] += delta
-        return maml_gradient(MetaParams(**tensors), batch, base, order="second", bound=bound, learn_features=True)[0]
+        return maml_gradient(MetaParams(**tensors), batch, base, judged=judged, **given)[0]
 
     h = 1e-6
     found, expected = [], []
@@ -105,6 +119,27 @@ def test_joint_gradient_judges_the_initialization_and_leaves_the_inner_loop_alon
     assert gradient["initialization"].any()
     for name in ("step_logits", "value_weight", "log_policy_coef", "log_scale", "feature_shift"):
         assert not gradient[name].any()
+
+
+def test_outer_loss_does_not_reward_a_policy_for_choosing_what_is_sure_to_fail() -> None:
+    tasks = make_tasks(8, users=1)
+    # Two items on offer: one liked by half, one by nobody; both valued right.
+    rewards = torch.zeros_like(tasks.rewards)
+    query = torch.zeros_like(tasks.query)
+    query[0, :2], rewards[0, 0] = True, 1.0
+    popularity = torch.zeros_like(tasks.support.popularity)
+    popularity[0] = 0.5
+    features = torch.zeros_like(tasks.support.features)
+    features[0, 0] = 1.0
+    support = replace(tasks.support, features=features, popularity=popularity)
+    weights = torch.zeros((1, DIM), dtype=torch.float64, requires_grad=True)
+    gradients = []
+    for liked in (1.0, 0.0):
+        rewards[0, 0] = liked
+        loss = outer_loss(weights, replace(tasks, support=support, rewards=rewards, query=query), 0.5, 4.0)
+        gradients.append(float(torch.autograd.grad(loss.sum(), weights)[0][0, 0]))
+    # Over both answers the value errors cancel, and what is left is the reward: more of the liked item.
+    assert sum(gradients) < 0
 
 
 def test_fomaml_gradient_differs_when_the_inner_step_is_large_and_agrees_when_it_is_tiny() -> None:

@@ -162,7 +162,11 @@ def test_flattened_directions_share_the_prior_variance_equally() -> None:
     table = (np.random.default_rng(0).random((200, 12)) < 0.4).astype(np.uint8)
     embedding = np.linalg.svd(table - table.mean(axis=0), full_matrices=False)[2].T * np.arange(1, 13)
     prior = fit_prior(table, embedding, shrinkage=0.2)
-    flat = flattened(prior, embedding)
+    flat = flattened(prior, embedding, np.zeros((12, 0)), 0.0)
     width = prior.features.shape[1]
     assert flat.features.shape == (12, width)
     np.testing.assert_allclose(flat.spectrum, np.full(width, (prior.features**2).sum() / width), rtol=1e-5)
+    kinds = np.eye(3)[np.arange(12) % 3]
+    beside = flattened(prior, embedding, kinds, 0.2)
+    np.testing.assert_array_equal(beside.features[:, :width], flat.features)
+    np.testing.assert_allclose(beside.features[:, width:], 0.2 * np.column_stack([kinds, np.ones(12)]) / np.sqrt(2))
