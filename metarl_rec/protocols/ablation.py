@@ -54,8 +54,8 @@ class Arm:
 
 _PRIOR, _FLAT, _PARTS = "outer loops, from the prior", "outer loops, from flat features", "parts of the adaptation"
 _RANDOM = "outer loops, from random features"
-_FROM_FLAT = ("prior.features=flat", "train.scale_rate=0.05")
-_FROM_RANDOM = ("prior.features=random", "prior.max_rank=32", "train.feature_rate=0.004")
+_FROM_FLAT = ("prior.features=flat", "train.scale_rate=0.2")
+_FROM_RANDOM = ("prior.features=random", "prior.max_rank=32", "train.feature_rate=0.002")
 DEFAULT = "empirical-Bayes start"
 _LOOPS = ("maml", "fomaml", "reptile", "joint")
 ARMS = (
@@ -104,7 +104,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=20, ge=1, le=1000)
-    iterations: int = Field(default=60, ge=1, le=10_000)
+    iterations: int = Field(default=120, ge=1, le=10_000)
     arms: tuple[str, ...] = ()
     run: RunConfig = RunConfig()
 
@@ -206,8 +206,9 @@ def report(settings: Settings, data: str, arms: list[Arm], played: list[dict[str
             "numbers for every arm. The default is the empirical-Bayes start with five epochs, sampled as served. "
             "Differences are paired by person, standard errors over people.",
             f"Outer loops: the parameters after {settings.iterations} updates, whatever they validated at. Flat "
-            "features: the embedding's directions with one common scale, which outer loops may change. Random ones: "
-            "of items nothing is known but how popular they are; outer loops learn every feature.",
+            "features: the embedding's directions with one common scale, item attributes beside them; outer loops may "
+            "change the scale of each. Random ones: of items nothing is known but how popular they are; outer loops "
+            "learn every feature.",
             "Ratios clipped: share of the ratios of the last adaptation (all epochs) that clip or bound silenced; "
             "KL: of the adapted policy to the initialization after 40 steps.",
         ],
