@@ -93,6 +93,11 @@ class TrainConfig(_Frozen):
     outer_temperature: float = Field(default=0.05, gt=0)
     outer_value_coef: float = Field(default=4.0, ge=0)
 
+    @property
+    def learns_features(self) -> bool:
+        """Whether the outer loop changes the features or their scale."""
+        return self.scale_rate > 0 or self.feature_rate > 0
+
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
         if self.world.sessions and self.form != "session":

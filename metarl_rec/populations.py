@@ -107,11 +107,16 @@ class TrainingPopulations:
         return Group(users, np.arange(count), shift, problem.space)
 
     def cross_fitted(self) -> list[Group]:
-        """Returns the train users who judge beside those who validate; none where drawn users validate."""
-        if self.validation is not None:
+        """Returns the train users who judge beside those who validate.
+
+        None where drawn users validate, and none where features are learned: the outer loop has seen these people, and
+        remembers them in more than a dozen scalars.
+        """
+        settings = self.config.train
+        if self.validation is not None or settings.learns_features:
             return []
         folds = self.problem.folds
-        most = -(-self.config.train.jury_users // len(folds))
+        most = -(-settings.jury_users // len(folds))
         return [self._logged(space, members[:most]) for space, members in folds if most]
 
     def _logged(self, space: TaskSpace, members: NDArray[np.int64]) -> Group:

@@ -113,7 +113,9 @@ def fit_task_space(
 def _aligned(space: TaskSpace, reference: TaskSpace) -> TaskSpace:
     """Returns `space` rotated onto the reference's coordinates (orthogonal Procrustes), with as many columns.
 
-    A rotation keeps w ~ N(0, I), so an initialization learned in one space means the same in another.
+    A rotation keeps w ~ N(0, I), so an initialization learned in one space means the same in another. The reference
+    knows the fold's users: nothing is gained by that as long as all axes count alike, but what is learned for single
+    axes (`train.scale_rate`) looks better to these users than to people whom nobody has seen.
 
     Reference: Schönemann, "A generalized solution of the orthogonal Procrustes problem", Psychometrika 31 (1966).
     """

@@ -137,7 +137,7 @@ def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[Tra
         order=_ORDERS[settings.algorithm],
         temperature=settings.outer_temperature,
         value_coef=settings.outer_value_coef,
-        learn_features=settings.scale_rate > 0 or settings.feature_rate > 0,
+        learn_features=settings.learns_features,
         device=torch.device(settings.device),
     )
     decay = 0.55 + 0.45 * math.cos(math.pi * done)

@@ -1,7 +1,8 @@
 """What adaptation is worth to people who judge: reward before and after, with common random numbers.
 
 Two groups judge. Validation users had no part in anything; they are few. Cross-fitted train users play in the space of
-the fold that left them out; the outer loop has seen them, but a dozen learned scalars hardly remember hundreds.
+the fold that left them out; the outer loop has seen them, but a dozen learned scalars hardly remember hundreds. Where
+it learns features, they do not judge.
 """
 
 from __future__ import annotations

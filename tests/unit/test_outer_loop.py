@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,15 @@ def test_maml_gradient_equals_finite_differences_in_float64(seed: int, session: 
     error = np.linalg.norm(np.subtract(found, expected)) / np.linalg.norm(expected)
     assert error <= 1e-5
     assert all(abs(value) > 0 for value in expected)
+
+
+def test_task_batch_goes_to_a_device_with_everything_in_it() -> None:
+    moved = in_sessions(make_tasks(0)).to(torch.device("meta"))
+    assert moved.session is not None
+    for part in (moved, moved.support, moved.session):
+        for each in fields(part):
+            value = getattr(part, each.name)
+            assert not isinstance(value, torch.Tensor) or value.device.type == "meta", each.name
 
 
 def test_joint_gradient_judges_the_initialization_and_leaves_the_inner_loop_alone() -> None:

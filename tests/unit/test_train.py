@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from metarl_rec.checkpoint import load_checkpoint, save_checkpoint
-from metarl_rec.errors import CheckpointError
+from metarl_rec.errors import CheckpointError, ConfigError
 from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.export import build_checkpoint, meta_params
 from metarl_rec.lineup import Lineup
@@ -51,6 +51,24 @@ def test_meta_train_same_seed_same_bits_and_other_seed_others() -> None:
     first, second = meta_train(problem, config), meta_train(problem, config)
     assert equal_bits(first, second)
     assert not equal_bits(first, meta_train(problem, config.model_copy(update={"seed": 1})))
+
+
+def test_people_whom_learned_features_remember_do_not_judge() -> None:
+    problem = small_problem(small_config())
+    judges = {
+        rates: sum(
+            len(group.users) for group in TrainingPopulations.fit(problem, small_config(**dict(rates))).cross_fitted()
+        )
+        for rates in ((), (("scale_rate", 0.1),), (("feature_rate", 0.001),))
+    }
+    assert list(judges.values()) == [len(problem.split.train), 0, 0]
+
+
+def test_meta_train_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = small_config(device="cuda")
+    with pytest.raises(ConfigError, match=r"train\.device: this machine has no CUDA device; set it to cpu"):
+        meta_train(small_problem(config), config)
 
 
 @pytest.mark.parametrize(
