@@ -110,7 +110,7 @@ class AdaptedPolicy:
         """Samples from (or takes the best of) the adapted values, less fatigue."""
         if self.history is None:
             self.history = History(view)
-        values = self._popularity + self.weights @ self._features.T
+        values = self.values()
         fresh = np.full(len(values), not self._greedy)
         if self.exposure is not None:
             # A ratio compares policies over the same state; only where there is no exposure do the values make it up.
@@ -121,6 +121,11 @@ class AdaptedPolicy:
         if self.exposure is not None:
             self.exposure.show(decision.items, view.present)
         return decision
+
+    def values(self) -> NDArray[np.float32]:
+        """Returns the adapted values [N, n], before fatigue."""
+        values: NDArray[np.float32] = self._popularity + self.weights @ self._features.T
+        return values
 
     def observe(self, feedback: Feedback) -> None:
         """Adapts every user from their starting point over their whole history."""
