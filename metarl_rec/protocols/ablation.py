@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
@@ -107,6 +107,14 @@ class Settings(BaseModel):
     iterations: int = Field(default=120, ge=1, le=10_000)
     arms: tuple[str, ...] = ()
     run: RunConfig = RunConfig()
+
+    @field_validator("arms")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [arm.name for arm in ARMS]
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"no such arm: {', '.join(unknown)}; choose from {', '.join(known)}")
+        return names
 
 
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:

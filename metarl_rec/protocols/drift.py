@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
@@ -74,6 +74,13 @@ class Settings(BaseModel):
     iterations: int = Field(default=40, ge=0, le=10_000)
     train_users: int = Field(default=48, ge=2, le=10_000)
     run: RunConfig = RunConfig()
+
+    @field_validator("worlds")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in names if name not in WORLDS]:
+            raise ValueError(f"no such world: {', '.join(unknown)}; choose from {', '.join(WORLDS)}")
+        return names
 
 
 def config_of(settings: Settings, world: str, split: int) -> RunConfig:

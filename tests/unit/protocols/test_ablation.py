@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from metarl_rec import dataset_store
 from metarl_rec.protocols import ablation
@@ -37,3 +38,8 @@ def test_run_some_arms_reports_differences_to_the_default(tmp_path: Path) -> Non
     again = ablation.run(settings, workspace, lambda *_: None)
     assert again.raw == result.raw
     assert len(list((workspace.evaluation / "ablation" / "parts").iterdir())) == len(names) + 1
+
+
+def test_settings_refuse_an_unknown_name_of_arms() -> None:
+    with pytest.raises(ValidationError, match="no such arm: reptil; choose from empirical-Bayes start, maml"):
+        ablation.Settings(arms=("reptil",))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from pydantic import ValidationError
 
 from metarl_rec import dataset_store
 from metarl_rec.protocols import drift
@@ -43,3 +45,8 @@ def test_config_of_a_world_changes_only_what_the_world_needs() -> None:
     sessions = drift.config_of(settings, "sessions", 0)
     assert (sessions.inner.discount, sessions.train.form) == (0.9, "session")
     assert sessions.prior == settings.run.prior
+
+
+def test_settings_refuse_an_unknown_name_of_worlds() -> None:
+    with pytest.raises(ValidationError, match="no such world: abrupt-drift; choose from drift, abrupt drift"):
+        drift.Settings(worlds=("abrupt-drift",))
