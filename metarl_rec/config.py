@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,7 +15,7 @@ from metarl_rec.inner_params import InnerParams
 from metarl_rec.tasks import PriorConfig
 from metarl_rec.worlds import WorldConfig
 
-__all__ = ["EmbeddingConfig", "RunConfig", "TrainConfig", "assigned", "load_config", "validated"]
+__all__ = ["EmbeddingConfig", "RunConfig", "TrainConfig", "assigned", "load_config", "names_of", "validated"]
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -172,6 +172,17 @@ def assigned(raw: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             node[leaf] = text
     return out
+
+
+def names_of(what: str, known: Collection[str]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """Returns a validator for settings that list names: it refuses those that are not `known`, and says which are."""
+
+    def check(names: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"no such {what}: {', '.join(unknown)}; choose from {', '.join(known)}")
+        return names
+
+    return check
 
 
 def validated(model: type[Settings], raw: dict[str, Any], where_to_look: str) -> Settings:

@@ -31,9 +31,9 @@ class FoldedEmbeddings:
     folds: tuple[NDArray[np.float32], ...]
 
 
-def fold_users(users: NDArray[np.int64], folds: int) -> list[NDArray[np.int64]]:
-    """Returns the users, whose order must carry no information, cut into `folds` >= 2 parts."""
-    return np.array_split(users, folds)
+def fold_users(users: NDArray[np.int64], folds: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Returns for each of `folds` >= 2 parts of the users, whose order must carry no information, it and the others."""
+    return [(part, np.setdiff1d(users, part, assume_unique=True)) for part in np.array_split(users, folds)]
 
 
 def folded_embeddings(
@@ -52,7 +52,7 @@ def folded_embeddings(
         progress: called with the work done and the work in all, in epochs (in embeddings where there are none).
         settings: of `embeddings.item_embeddings`.
     """
-    groups = [users, *(np.setdiff1d(users, left_out) for left_out in fold_users(users, folds))]
+    groups = [users, *(others for _, others in fold_users(users, folds))]
     made = []
     for index, group in enumerate(groups):
 

@@ -125,6 +125,10 @@ class MetaParams:
         """Returns the fields by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def to(self, device: torch.device) -> MetaParams:
+        """Returns the same parameters on a device, without their gradients' history."""
+        return MetaParams(**{name: tensor.detach().to(device) for name, tensor in self.tensors().items()})
+
     def features(self, given: Tensor) -> Tensor:
         """Returns the features [n, D] as learned, from those that were fitted."""
         shifted = given + self.feature_shift if len(self.feature_shift) else given

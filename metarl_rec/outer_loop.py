@@ -159,7 +159,7 @@ def maml_gradient(
             third more time.
         device: where to differentiate; what is returned lies where `meta` does.
     """
-    leaves = {name: tensor.detach().to(device).requires_grad_() for name, tensor in meta.tensors().items()}
+    leaves = {name: tensor.requires_grad_() for name, tensor in meta.to(device).tensors().items()}
     learner = MetaParams(**leaves)
     batch = batch.to(device)
     features = learner.features(batch.support.features)
@@ -176,7 +176,9 @@ def maml_gradient(
     }
 
 
-def reptile_update(meta: MetaParams, batch: TaskBatch, base: InnerParams, rate: float) -> MetaParams:
+def reptile_update(
+    meta: MetaParams, batch: TaskBatch, base: InnerParams, rate: float, device: torch.device = _CPU
+) -> MetaParams:
     """Returns meta-parameters whose initialization moved towards the adapted weights: phi + rate * mean(w_K - w_0).
 
     Args:
@@ -184,9 +186,12 @@ def reptile_update(meta: MetaParams, batch: TaskBatch, base: InnerParams, rate: 
         batch: tasks; only their supports and shifts are read.
         base: inner settings that are not learned.
         rate: outer step size in (0, 1].
+        device: where to adapt; what is returned lies where `meta` does.
     """
     with torch.no_grad():
-        begin = starts(meta, batch.shift)
-        support = replace(batch.support, features=meta.features(batch.support.features))
-        moved = adapt(begin, support, meta.inner(base), order="first")
-        return replace(meta, initialization=meta.initialization + rate * (moved - begin).mean(dim=0))
+        learner, batch = meta.to(device), batch.to(device)
+        begin = starts(learner, batch.shift)
+        support = replace(batch.support, features=learner.features(batch.support.features))
+        moved = adapt(begin, support, learner.inner(base), order="first")
+        step = rate * (moved - begin).mean(dim=0)
+        return replace(meta, initialization=meta.initialization + step.to(meta.initialization.device))

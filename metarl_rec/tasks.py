@@ -157,8 +157,7 @@ def cross_fitted_spaces(
         folds: number of parts, >= 2.
     """
     out = []
-    for held_out, embedding in zip(fold_users(users, folds), embeddings, strict=True):
-        others = np.setdiff1d(users, held_out, assume_unique=True)
+    for (held_out, others), embedding in zip(fold_users(users, folds), embeddings, strict=True):
         space = fit_task_space(rewards, user_vectors, embedding, item_vectors, others, config)
         out.append((_aligned(space, reference), held_out))
     return out

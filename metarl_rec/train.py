@@ -26,7 +26,7 @@ from metarl_rec.task_batches import rollout_params, task_batch
 from metarl_rec.training_state import TrainingState, load_state, save_state
 from metarl_rec.validate import Validation, validate
 
-__all__ = ["Progress", "TrainResult", "meta_train"]
+__all__ = ["Progress", "TrainResult", "meta_train", "start_of"]
 
 _ORDERS: dict[str, Order | None] = {"maml": "second", "fomaml": "first", "joint": None}
 
@@ -71,6 +71,13 @@ class TrainResult:
     best_iteration: int = 0
 
 
+def start_of(problem: Problem, config: RunConfig) -> MetaParams:
+    """Returns the empirical-Bayes start, from which the settings' meta-training begins."""
+    items, dim = problem.space.features.shape
+    learned = items if config.train.feature_rate > 0 else 0
+    return MetaParams.start(dim, config.inner, config.prior.attribute_gain, items=learned)
+
+
 def meta_train(
     problem: Problem,
     config: RunConfig,
@@ -99,9 +106,7 @@ def meta_train(
     if resume and state_dir is not None:
         state = load_state(state_dir, config, problem)
     else:
-        items, dim = problem.space.features.shape
-        learned = items if settings.feature_rate > 0 else 0
-        meta = MetaParams.start(dim, config.inner, config.prior.attribute_gain, items=learned)
+        meta = start_of(problem, config)
         state = TrainingState.begin(meta, validate(populations, meta))
     while state.iteration < settings.iterations:
         state, loss = _update(populations, state)
@@ -127,8 +132,9 @@ def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[Tra
     base = rollout_params(config)
     batch = task_batch(populations, state.meta, state.iteration)
     done = state.iteration / settings.iterations
+    device = torch.device(settings.device)
     if settings.algorithm == "reptile":
-        meta = reptile_update(state.meta, batch, base, settings.reptile_rate * (1 - done))
+        meta = reptile_update(state.meta, batch, base, settings.reptile_rate * (1 - done), device)
         return replace(state, meta=meta, iteration=state.iteration + 1), math.nan
     loss, gradients = maml_gradient(
         state.meta,
@@ -138,7 +144,7 @@ def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[Tra
         temperature=settings.outer_temperature,
         value_coef=settings.outer_value_coef,
         learn_features=settings.learns_features,
-        device=torch.device(settings.device),
+        device=device,
     )
     decay = 0.55 + 0.45 * math.cos(math.pi * done)
     rates = dict.fromkeys(gradients, settings.learning_rate * decay)

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.cold_start import cold_start_rewards
-from metarl_rec.config import RunConfig, assigned, validated
+from metarl_rec.config import RunConfig, assigned, names_of, validated
 from metarl_rec.divergence import policy_kl
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.preparing import split_problem
@@ -27,7 +27,7 @@ from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import ProtocolResult, Table, Watch, mean_and_error
 from metarl_rec.statistics import by_user
 from metarl_rec.threads import share_cores
-from metarl_rec.train import meta_train
+from metarl_rec.train import meta_train, start_of
 from metarl_rec.workspace import Workspace
 
 __all__ = ["ARMS", "Arm", "Settings", "run"]
@@ -105,16 +105,8 @@ class Settings(BaseModel):
 
     splits: int = Field(default=20, ge=1, le=1000)
     iterations: int = Field(default=120, ge=1, le=10_000)
-    arms: tuple[str, ...] = ()
+    arms: Annotated[tuple[str, ...], AfterValidator(names_of("arm", [arm.name for arm in ARMS]))] = ()
     run: RunConfig = RunConfig()
-
-    @field_validator("arms")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = [arm.name for arm in ARMS]
-        if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"no such arm: {', '.join(unknown)}; choose from {', '.join(known)}")
-        return names
 
 
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
@@ -154,10 +146,7 @@ def _part(
     def make() -> dict[str, Any]:
         given = base()
         problem = build_problem(given.dataset, given.split, given.embeddings, config)
-        dim = problem.space.features.shape[1]
-        meta = MetaParams.start(dim, config.inner, config.prior.attribute_gain)
-        if arm.trained:
-            meta = meta_train(problem, config).last
+        meta = meta_train(problem, config).last if arm.trained else start_of(problem, config)
         return _played(problem, meta, config, arm)
 
     return {"split": split, "arm": arm.name, **kept(parts, str(split), asked, make)}

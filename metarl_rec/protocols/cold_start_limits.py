@@ -14,7 +14,7 @@ STRETCH = "stretch: adapted, greedy above tuned HB"
 HARM = "people harmed at 40"
 _REMARKS = {
     HITS: (
-        "The mean moves by some hundredths with the parameters that a few validation people choose, and its "
+        "The mean moves by some hundredths with the parameters that those who judge choose, and its "
         "standard error over people is in the table; with the same information tuned HB is level. What would move "
         "it is a richer prior: see the stretch."
     ),

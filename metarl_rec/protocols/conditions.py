@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from metarl_rec import dataset_store
 from metarl_rec.config import RunConfig
 from metarl_rec.lineup import Lineup
-from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import FixedPolicy
 from metarl_rec.preparing import split_problem
 from metarl_rec.protocol import ADAPTED
@@ -21,6 +20,7 @@ from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.statistics import by_user
 from metarl_rec.threads import share_cores
+from metarl_rec.train import start_of
 from metarl_rec.workspace import Workspace
 from metarl_rec.worlds import WorldConfig, make_env
 from simulator.population import LoggedUsers
@@ -72,8 +72,7 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
 def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[str, Any]:
     problem = split_problem(workspace, config)
     users = problem.split
-    dim = problem.space.features.shape[1]
-    lineup = Lineup(problem, MetaParams.start(dim, config.inner, config.prior.attribute_gain), config)
+    lineup = Lineup(problem, start_of(problem, config), config)
     vectors, nobody = problem.user_vectors[users.test], FixedPolicy(np.zeros((0, 0), np.float32))
     rewards: dict[str, dict[str, Any]] = {}
     for name, (size, world) in CONDITIONS.items():

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.baselines import HierarchicalBayesPolicy
-from metarl_rec.config import RunConfig, TrainConfig
+from metarl_rec.config import RunConfig, TrainConfig, names_of
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.policies import FixedPolicy, OnlinePolicy
 from metarl_rec.populations import fit_prior_on
@@ -67,20 +67,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=5, ge=1, le=1000)
-    worlds: tuple[str, ...] = tuple(WORLDS)
+    worlds: Annotated[tuple[str, ...], AfterValidator(names_of("world", WORLDS))] = tuple(WORLDS)
     steps: int = Field(default=60, ge=2, le=1000)
     users: int = Field(default=500, ge=2, le=100_000)
     validation_users: int = Field(default=200, ge=2, le=100_000)
     iterations: int = Field(default=40, ge=0, le=10_000)
     train_users: int = Field(default=48, ge=2, le=10_000)
     run: RunConfig = RunConfig()
-
-    @field_validator("worlds")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := [name for name in names if name not in WORLDS]:
-            raise ValueError(f"no such world: {', '.join(unknown)}; choose from {', '.join(WORLDS)}")
-        return names
 
 
 def config_of(settings: Settings, world: str, split: int) -> RunConfig:

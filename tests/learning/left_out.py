@@ -29,7 +29,7 @@ from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocols.result import mean_and_error
 from metarl_rec.threads import share_cores
-from metarl_rec.train import meta_train
+from metarl_rec.train import meta_train, start_of
 from metarl_rec.workspace import Workspace
 
 PARTS = 4
@@ -42,13 +42,6 @@ def hits(problem: Problem, meta: MetaParams, judges: NDArray[np.int64], config: 
     policy = AdaptedPolicy(space.features, space.popularity, starts, meta.inner_params(config.inner))
     rewards = cold_start_rewards(problem, policy, judges, config.seed, "left out")
     return np.asarray(rewards.sum(axis=1), np.float64)
-
-
-def start_of(problem: Problem, config: RunConfig) -> MetaParams:
-    """Returns the empirical-Bayes start of the settings."""
-    items, dim = problem.space.features.shape
-    learned = items if config.train.feature_rate > 0 else 0
-    return MetaParams.start(dim, config.inner, config.prior.attribute_gain, items=learned)
 
 
 def main() -> None:

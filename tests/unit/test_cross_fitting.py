@@ -45,10 +45,10 @@ def test_folded_embeddings_are_those_of_the_users_outside_each_fold() -> None:
     dataset, users = small_dataset(60, 40), np.arange(50)[::-1]
     seen: list[tuple[int, int]] = []
     made = folded_embeddings(dataset, users, 3, lambda *at: seen.append(at), model="svd", dim=8, seed=0)
-    assert [len(part) for part in fold_users(users, 3)] == [17, 17, 16]
+    assert [len(part) for part, _ in fold_users(users, 3)] == [17, 17, 16]
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     np.testing.assert_array_equal(made.whole, item_embeddings(dataset, users, model="svd", dim=8, seed=0))
-    for left_out, fold in zip(fold_users(users, 3), made.folds, strict=True):
+    for (left_out, _), fold in zip(fold_users(users, 3), made.folds, strict=True):
         others = np.setdiff1d(users, left_out)
         np.testing.assert_array_equal(fold, item_embeddings(dataset, others, model="svd", dim=8, seed=0))
 
