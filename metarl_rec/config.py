@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from metarl_rec.errors import ConfigError
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.tasks import PriorConfig
 from metarl_rec.worlds import WorldConfig
 
-__all__ = ["EmbeddingConfig", "RunConfig", "TrainConfig", "assigned", "load_config", "names_of", "validated"]
+__all__ = [
+    "EmbeddingConfig",
+    "RunConfig",
+    "TrainConfig",
+    "assigned",
+    "decided",
+    "load_config",
+    "names_of",
+    "validated",
+]
 
 Settings = TypeVar("Settings", bound=BaseModel)
+Name = TypeVar("Name", str, int)
 
 
 class _Frozen(BaseModel):
@@ -55,6 +66,8 @@ class TrainConfig(_Frozen):
         population: whose rewards the tasks are: logged users, latent-factor users, or both in turn.
         simulated_users: latent-factor users an iteration plays; as many as the fold has logged ones when absent.
         jury_users: cross-fitted train users who judge beside the validation users which parameters ship.
+        start_noises: residual variances of a reward that the start is chosen from by those who judge, harm counted,
+            beside `inner.value_weight` as it is given; none leaves it as given.
         harm_cost: rewards that a person counts as having lost besides, in that judgement, where they got strictly less
             than without adaptation.
         validation_users: latent-factor users that validate in a world that moves.
@@ -79,6 +92,7 @@ class TrainConfig(_Frozen):
     evaluate_every: int = Field(default=20, ge=1)
     validation_repeats: int = Field(default=4, ge=1, le=100)
     jury_users: int = Field(default=400, ge=0, le=100_000)
+    start_noises: tuple[Annotated[float, Field(gt=0, le=100)], ...] = (0.1, 0.15, 0.2, 0.3)
     harm_cost: float = Field(default=5.0, ge=0, le=1000)
     population: Literal["logged", "latent", "mixed"] = "logged"
     form: Literal["bandit", "session"] = "bandit"
@@ -104,6 +118,11 @@ class TrainConfig(_Frozen):
             raise ValueError("a world that users leave has sessions: set train.form=session")
         if self.world.needs_tastes and self.population != "latent":
             raise ValueError("drift and satiation need users with tastes: set train.population=latent")
+        if self.form == "session" and self.horizon < 2:
+            raise ValueError(
+                "a session's step is judged after at least one other, and a horizon of 1 has none: set train.horizon "
+                "to 2 or more, or train.form=bandit"
+            )
         return self
 
 
@@ -174,13 +193,41 @@ def assigned(raw: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     return out
 
 
-def names_of(what: str, known: Collection[str]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
-    """Returns a validator for settings that list names: it refuses those that are not `known`, and says which are."""
+def names_of(what: str, known: Collection[Name]) -> Callable[[tuple[Name, ...]], tuple[Name, ...]]:
+    """Returns a validator for settings that list names, or numbers that stand for something: it refuses those that are
+    not `known`, and says which are."""
 
-    def check(names: tuple[str, ...]) -> tuple[str, ...]:
+    def check(names: tuple[Name, ...]) -> tuple[Name, ...]:
         if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"no such {what}: {', '.join(unknown)}; choose from {', '.join(known)}")
+            raise ValueError(f"no such {what}: {_listed(unknown)}; choose from {_listed(known)}")
         return names
+
+    return check
+
+
+def _listed(names: Collection[Name]) -> str:
+    return ", ".join(map(str, names))
+
+
+def decided(
+    instead: Mapping[str, str], default: RunConfig | None = None
+) -> Callable[[RunConfig, ValidationInfo], RunConfig]:
+    """Returns a validator for a protocol's `run`: it refuses what the protocol decides itself, for a setting that
+    changes nothing would stand in the report as if it did.
+
+    Args:
+        instead: dotted names within RunConfig, for example "train.horizon", each with the protocol's own setting that
+            decides it, or "" where none does.
+        default: the protocol's `run` where nothing is set; RunConfig's own defaults when absent.
+    """
+    unset = default or RunConfig()
+
+    def check(run: RunConfig, info: ValidationInfo) -> RunConfig:
+        for name, other in instead.items():
+            if attrgetter(name)(run) != attrgetter(name)(unset):
+                remedy = f"set {other} instead" if other else "leave it out"
+                raise ValueError(f"{info.field_name}.{name} is decided by the protocol; {remedy}")
+        return run
 
     return check
 
@@ -197,4 +244,4 @@ def validated(model: type[Settings], raw: dict[str, Any], where_to_look: str) ->
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"setting {where}: {problem}; see {where_to_look}") from None
+        raise ConfigError(f"{f'setting {where}' if where else 'settings'}: {problem}; see {where_to_look}") from None

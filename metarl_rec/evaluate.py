@@ -2,7 +2,7 @@
 
 After NICF (Zou et al., SIGIR 2020): each test user plays 40 steps; every step a policy shows one item of the whole
 catalogue, never one twice; the reward is 1 where the user rated it at least 4, else 0. Baselines get the same side
-information; what they have to choose is tuned on validation users.
+information; what they have to choose is tuned on people who are not tested, see `lineup`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from metarl_rec.validate import Validation
 
-__all__ = ["improves"]
+__all__ = ["improves", "worth"]
 
 
 def improves(candidate: Validation, best: Validation, start: Validation, harm_cost: float) -> bool:
@@ -23,11 +23,12 @@ def improves(candidate: Validation, best: Validation, start: Validation, harm_co
         start: the validation of the empirical-Bayes start, of the same people.
         harm_cost: rewards that a harmed person counts as having lost besides, >= 0.
     """
-    mine = _worth(candidate, harm_cost)
-    gain = mine - _worth(start, harm_cost)
+    mine = worth(candidate, harm_cost)
+    gain = mine - worth(start, harm_cost)
     error = float(gain.std(ddof=1) / np.sqrt(len(gain)))
-    return float(mine.mean()) > float(_worth(best, harm_cost).mean()) and float(gain.mean()) > error
+    return float(mine.mean()) > float(worth(best, harm_cost).mean()) and float(gain.mean()) > error
 
 
-def _worth(validation: Validation, harm_cost: float) -> NDArray[np.float64]:
+def worth(validation: Validation, harm_cost: float) -> NDArray[np.float64]:
+    """Returns what each person who judges got, less `harm_cost` where adapting harmed them."""
     return np.array(validation.rewards, np.float64) - harm_cost * np.array(validation.harmed, np.float64)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["DUAL_CLIP", "LOG_RATIO_BOUND", "POPULARITY_PIVOT", "InnerParams"]
+__all__ = ["DUAL_CLIP", "LOG_RATIO_BOUND", "MAX_FATIGUE", "MIN_STEP", "POPULARITY_PIVOT", "InnerParams"]
 
 DUAL_CLIP = 3.0
 """A bad action that has become this many times more likely than when it was shown gives no gradient any more: PPO's own
@@ -18,15 +18,21 @@ LOG_RATIO_BOUND = 10.0
 POPULARITY_PIVOT = 0.3
 """Popularity at which `value_weight[2]` and `value_weight[3]` have no effect (science.md section 7)."""
 
+MIN_STEP = 1e-6
+"""Least step size: next to nothing moves, and what is learned in its place, its logit, is still finite."""
+
+MAX_FATIGUE = 1000.0
+"""Greatest fatigue, in units of reward: far more than can matter, and nothing overflows on the way to it."""
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fatigue = Annotated[float, Field(ge=0, le=MAX_FATIGUE, allow_inf_nan=False)]
 
 
 class InnerParams(BaseModel):
     """Settings of `adapt`; learned by the outer loop, stored in a checkpoint's manifest.
 
     Attributes:
-        step_sizes: step size of each of the K epochs, in [0, 2); 1 is the preconditioner's own step.
+        step_sizes: step size of each of the K epochs, in [1e-6, 2); 1 is the preconditioner's own step.
         preconditioner: what an epoch's gradient is multiplied by. `posterior`: the inverse Hessian of value loss and
             pull, so that one step of size 1 is the posterior mean, and the policy-gradient term follows the posterior
             covariance as a natural gradient does. `scalar`: 1 / its largest eigenvalue, which in few epochs leaves
@@ -39,7 +45,7 @@ class InnerParams(BaseModel):
         temperature: tau of the softmax policy over values, in the units of a reward; > 0.
         clip: PPO's clip range epsilon on the ratio, in (0, 1).
         discount: gamma between successive steps of one session, in [0, 1); 0 is a bandit.
-        fatigue: h_m >= 0, what full exposure to an item's topics takes off its value in each memory of
+        fatigue: h_m in [0, 1000], what full exposure to an item's topics takes off its value in each memory of
             `fatigue.RETENTIONS`, in units of reward; zeros where the policy does not mind what was shown before.
         forgetting: lambda >= 0; a transition with j later ones counts exp(-lambda j) in every term, so that the policy
             follows tastes that move. 0 remembers everything.
@@ -53,7 +59,7 @@ class InnerParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    step_sizes: tuple[Annotated[float, Field(ge=0, lt=2, allow_inf_nan=False)], ...] = Field(
+    step_sizes: tuple[Annotated[float, Field(ge=MIN_STEP, lt=2, allow_inf_nan=False)], ...] = Field(
         default=(1.0,) * 5, min_length=1, max_length=50
     )
     preconditioner: Literal["posterior", "scalar"] = "posterior"
@@ -63,7 +69,7 @@ class InnerParams(BaseModel):
     temperature: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.01
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    fatigue: tuple[NonNegative, NonNegative, NonNegative] = (0.0, 0.0, 0.0)
+    fatigue: tuple[Fatigue, Fatigue, Fatigue] = (0.0, 0.0, 0.0)
     forgetting: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
     organic_weight: Annotated[float, Field(ge=0, le=1)] = 0.4
     caution: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0

@@ -27,6 +27,7 @@ from metarl_rec.tasks import TaskSpace, fit_task_space
 __all__ = ["Lineup"]
 
 Maker = Callable[[NDArray[np.float32]], OnlinePolicy]
+Judges = list[tuple[TaskSpace, NDArray[np.int64]]]
 _CAUTION = 2.0
 _UCB_DIM = 32
 _NO_FATIGUE = (0.0, 0.0, 0.0)
@@ -34,13 +35,17 @@ _BONUSES = (0.05, 0.2, 0.5)
 _SCALES = (0.1, 0.2, 0.4)
 _LOGIT_SCALES = (0.5, 1.0, 2.0)
 _FORGETTING = (0.0, 0.01, 0.03, 0.1)
+_THOMPSON_NOISE = (0.05, 0.1, 0.2)
+_PPO_SCALES = (0.1, 0.2, 0.4, 1.0, 2.0)
 
 
 class Lineup:
     """The policies of one split.
 
     What a baseline needs beside the split's parts (another prior, a trained network, a width) is made when it is first
-    asked for, on meta-train users, and chosen by the reward of validation users in the cold-start protocol.
+    asked for, on meta-train users, and chosen by reward in the cold-start protocol. Those who choose are validation
+    users, and for the hierarchical-Bayes family, which is what ours has to match, everybody who judges meta-training:
+    cross-fitted train users besides (`train.jury_users`), each in a space that has not seen them.
 
     Args:
         problem: one split's fitted parts.
@@ -73,7 +78,7 @@ class Lineup:
         return np.broadcast_to(mean, (users, len(mean))).astype(np.float32)
 
     def choices(self) -> dict[str, Any]:
-        """Returns what was tuned on validation users so far, by policy."""
+        """Returns what was tuned so far, by policy."""
         return dict(self._chosen)
 
     @cached_property
@@ -81,7 +86,6 @@ class Lineup:
         problem, topics = self.problem, self.problem.topics
         space = self.meta.scaled(problem.space)
         inner = self.meta.inner_params(self.config.inner)
-        scratch_inner = self.config.inner.model_copy(update={"fatigue": _NO_FATIGUE})
 
         def adapted(vectors: NDArray[np.float32], inner: InnerParams = inner, *, greedy: bool = False) -> OnlinePolicy:
             starts = self._starts(vectors)
@@ -94,14 +98,8 @@ class Lineup:
             "logistic UCB": self._logistic_ucb,
             "BPR fold-in": self._fold_in,
             "MeLU": lambda vectors: MeLUPolicy(self._melu, vectors, self._melu_items),
-            # The same PPO, without what meta-learning gives: no population values, no whitened features.
-            "PPO from scratch": lambda vectors: AdaptedPolicy(
-                self._plain, np.zeros_like(space.popularity), self._scratch(len(vectors)), scratch_inner
-            ),
-            # One policy for everybody, trained on all meta-train users together, is their mean reward per item.
-            "PPO, joint pre-training": lambda vectors: AdaptedPolicy(
-                self._plain, space.popularity, np.zeros((len(vectors), self._plain.shape[1]), np.float32), scratch_inner
-            ),
+            "PPO from scratch": self._scratch,
+            "PPO, joint pre-training": self._joint,
             "meta-policy": lambda vectors: FixedPolicy(
                 space.popularity + self._starts(vectors) @ space.features.T, inner.temperature
             ),
@@ -110,12 +108,18 @@ class Lineup:
             ),
             "HB linear, SVD 10": self._plain_hb,
             "HB linear, no item attributes": lambda vectors: self._hb(
-                "HB linear, no item attributes", vectors, self._without_items
+                "HB linear, no item attributes", vectors, NOISE_GRID, _noisy, self._without_items
             ),
-            "HB linear, UCB": self._hb_ucb,
-            "HB linear, Thompson": lambda vectors: self._hb("HB linear, greedy", vectors, thompson=True),
-            "HB linear, forgetting": self._hb_forgetting,
-            "HB linear, greedy": lambda vectors: self._hb("HB linear, greedy", vectors),
+            "HB linear, UCB": lambda vectors: self._hb(
+                "HB linear, UCB", vectors, _BONUSES, lambda bonus: {"noise": self._noise, "bonus": bonus}
+            ),
+            "HB linear, Thompson": lambda vectors: self._hb(
+                "HB linear, Thompson", vectors, _THOMPSON_NOISE, lambda noise: {"noise": noise, "thompson": True}
+            ),
+            "HB linear, forgetting": lambda vectors: self._hb(
+                "HB linear, forgetting", vectors, _FORGETTING, lambda q: {"noise": self._noise, "forgetting": q}
+            ),
+            "HB linear, greedy": lambda vectors: self._hb("HB linear, greedy", vectors, NOISE_GRID, _noisy),
             ADAPTED: adapted,
             "adapted, cautious": partial(adapted, inner=inner.model_copy(update={"caution": _CAUTION})),
             "adapted, greedy": partial(adapted, greedy=True),
@@ -133,39 +137,42 @@ class Lineup:
         return space.starts(vectors, np.zeros(space.features.shape[1]), self.config.prior.attribute_gain)
 
     def _hb(
-        self, key: str, vectors: NDArray[np.float32], space: TaskSpace | None = None, *, thompson: bool = False
+        self,
+        name: str,
+        vectors: NDArray[np.float32],
+        grid: Sequence[float],
+        options: Callable[[float], dict[str, Any]],
+        judges: Judges | None = None,
     ) -> OnlinePolicy:
-        space = space or self.problem.space
+        """Returns the member of the family whose `options` of a choice of the grid do best for those who judge."""
+        judges = judges or self._judges
 
-        def make(noise: float, vectors: NDArray[np.float32]) -> OnlinePolicy:
+        def make(space: TaskSpace, vectors: NDArray[np.float32], choice: float) -> OnlinePolicy:
             means = self._prior_means(vectors, space)
-            return HierarchicalBayesPolicy(space.features, space.popularity, means, noise)
+            return HierarchicalBayesPolicy(space.features, space.popularity, means, **options(choice))
 
-        noise = self._tuned(key, NOISE_GRID, make)
-        if not thompson:
-            return make(noise, vectors)
-        means = self._prior_means(vectors, space)
-        return HierarchicalBayesPolicy(space.features, space.popularity, means, noise, thompson=True)
+        def score(choice: float) -> float:
+            return sum(
+                self._reward(make(space, self.problem.user_vectors[users], choice), users) for space, users in judges
+            )
 
-    def _hb_ucb(self, vectors: NDArray[np.float32]) -> OnlinePolicy:
-        self._hb("HB linear, greedy", vectors)
-        noise, space = self._chosen["HB linear, greedy"], self.problem.space
+        if name not in self._chosen:
+            self._chosen[name] = max(grid, key=score)
+        return make(judges[-1][0], vectors, self._chosen[name])
 
-        def make(bonus: float, vectors: NDArray[np.float32]) -> OnlinePolicy:
-            means = self._prior_means(vectors, space)
-            return HierarchicalBayesPolicy(space.features, space.popularity, means, noise, bonus=bonus)
+    @cached_property
+    def _noise(self) -> float:
+        """The greedy one's."""
+        self._makers["HB linear, greedy"](self.unknown(1))
+        return float(self._chosen["HB linear, greedy"])
 
-        return make(self._tuned("HB linear, UCB", _BONUSES, make), vectors)
-
-    def _hb_forgetting(self, vectors: NDArray[np.float32]) -> OnlinePolicy:
-        space = self.problem.space
-
-        def make(choice: tuple[float, float], vectors: NDArray[np.float32]) -> OnlinePolicy:
-            means = self._prior_means(vectors, space)
-            return HierarchicalBayesPolicy(space.features, space.popularity, means, choice[0], forgetting=choice[1])
-
-        grid = [(noise, forgetting) for forgetting in _FORGETTING for noise in NOISE_GRID]
-        return make(self._tuned("HB linear, forgetting", grid, make), vectors)
+    @cached_property
+    def _judges(self) -> Judges:
+        """The folds' users, as many as judge meta-training, and validation users last, in the space that serves."""
+        problem, settings = self.problem, self.config.train
+        most = -(-settings.jury_users // len(problem.folds))
+        folds = [(space, users[:most]) for space, users in problem.folds if most]
+        return [*folds, (problem.space, problem.split.validation)]
 
     def _plain_hb(self, vectors: NDArray[np.float32]) -> OnlinePolicy:
         """The twenty-line bandit: the ten strongest directions as they are, noise .15, nothing tuned."""
@@ -208,10 +215,23 @@ class Lineup:
 
         return make(self._tuned("BPR fold-in", _SCALES, make), vectors)
 
-    def _scratch(self, users: int) -> NDArray[np.float32]:
+    def _scratch(self, vectors: NDArray[np.float32]) -> OnlinePolicy:
+        """The same PPO without what meta-learning gives: no population values, no whitened features."""
         # Small random weights, the usual start of a policy head: values of a hundredth, so logits of about one.
-        draw = generator(self.config.seed, "scratch").standard_normal((users, self._plain.shape[1]))
-        return np.asarray(0.01 * draw, np.float32)
+        return self._ppo("PPO from scratch", vectors, np.zeros_like(self.problem.space.popularity), 0.01)
+
+    def _joint(self, vectors: NDArray[np.float32]) -> OnlinePolicy:
+        """One policy for everybody, trained on all meta-train users together, is their mean reward per item."""
+        return self._ppo("PPO, joint pre-training", vectors, self.problem.space.popularity, 0.0)
+
+    def _ppo(self, name: str, vectors: NDArray[np.float32], values: NDArray[np.float32], spread: float) -> OnlinePolicy:
+        inner = self.config.inner.model_copy(update={"fatigue": _NO_FATIGUE})
+
+        def make(scale: float, vectors: NDArray[np.float32]) -> OnlinePolicy:
+            draw = generator(self.config.seed, "scratch").standard_normal((len(vectors), self._plain.shape[1]))
+            return AdaptedPolicy(np.float32(scale) * self._plain, values, np.asarray(spread * draw, np.float32), inner)
+
+        return make(self._tuned(name, _PPO_SCALES, make), vectors)
 
     @cached_property
     def _plain(self) -> NDArray[np.float32]:
@@ -227,17 +247,20 @@ class Lineup:
         return _unit_rows(vectors)
 
     @cached_property
-    def _without_items(self) -> TaskSpace:
+    def _without_items(self) -> Judges:
+        """Those who judge, in spaces that know nothing of items' attributes."""
         problem = self.problem
         settings = self.config.prior.model_copy(update={"item_attribute_scale": 0.0})
-        return fit_task_space(
-            problem.rewards,
-            problem.user_vectors,
-            problem.embeddings.whole,
-            problem.item_vectors,
-            problem.split.train,
-            settings,
-        )
+        embeddings = [*problem.embeddings.folds[: len(self._judges) - 1], problem.embeddings.whole]
+        return [
+            (
+                fit_task_space(
+                    problem.rewards, problem.user_vectors, embedding, problem.item_vectors, space.users, settings
+                ),
+                users,
+            )
+            for embedding, (space, users) in zip(embeddings, self._judges, strict=True)
+        ]
 
     @cached_property
     def _melu_items(self) -> NDArray[np.float32]:
@@ -255,15 +278,18 @@ class Lineup:
     def _tuned(self, key: str, grid: Sequence[Any], make: Callable[[Any, NDArray[np.float32]], OnlinePolicy]) -> Any:
         """Returns the setting of the grid with which validation users get most; ties keep the earlier one."""
         if key not in self._chosen:
-            problem, seed = self.problem, self.config.seed
-            users = problem.split.validation
-
-            def score(choice: Any) -> float:
-                policy = make(choice, problem.user_vectors[users])
-                return float(cold_start_rewards(problem, policy, users, seed, "evaluate", "tune").sum())
-
-            self._chosen[key] = max(grid, key=score)
+            users = self.problem.split.validation
+            vectors = self.problem.user_vectors[users]
+            self._chosen[key] = max(grid, key=lambda choice: self._reward(make(choice, vectors), users))
         return self._chosen[key]
+
+    def _reward(self, policy: OnlinePolicy, users: NDArray[np.int64]) -> float:
+        """Returns what users who judge get together."""
+        return float(cold_start_rewards(self.problem, policy, users, self.config.seed, "evaluate", "tune").sum())
+
+
+def _noisy(noise: float) -> dict[str, Any]:
+    return {"noise": noise}
 
 
 def _unit_rows(embedding: NDArray[Any]) -> NDArray[np.float32]:

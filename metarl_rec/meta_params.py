@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from metarl_rec.inner_params import InnerParams
+from metarl_rec.inner_params import MAX_FATIGUE, MIN_STEP, InnerParams
 from metarl_rec.tasks import TaskSpace
 
 __all__ = ["InnerTensors", "MetaParams"]
@@ -117,7 +117,7 @@ class MetaParams:
             log_scale=torch.zeros(dim, dtype=dtype),
             feature_shift=torch.zeros((items, dim), dtype=dtype),
             raw_fatigue=torch.tensor(
-                [math.log(math.expm1(max(h, 1e-6) / _FATIGUE_SCALE)) for h in inner.fatigue], dtype=dtype
+                [_inverse_softplus(max(h, 1e-6) / _FATIGUE_SCALE) for h in inner.fatigue], dtype=dtype
             ),
         )
 
@@ -168,11 +168,16 @@ class MetaParams:
         o = tensors.value_weight.tolist()
         return base.model_copy(
             update={
-                "step_sizes": tuple(min(step, 1.999) for step in tensors.step_sizes.tolist()),
+                "step_sizes": tuple(min(max(step, MIN_STEP), 1.999) for step in tensors.step_sizes.tolist()),
                 "value_weight": (o[0], o[1], o[2], o[3]),
                 "policy_coef": float(tensors.policy_coef),
                 "entropy_coef": float(tensors.entropy_coef),
                 "forgetting": min(float(tensors.forgetting), 10.0),
-                "fatigue": tuple(self.fatigue(base).tolist()),
+                "fatigue": tuple(min(h, MAX_FATIGUE) for h in self.fatigue(base).tolist()),
             }
         )
+
+
+def _inverse_softplus(x: float) -> float:
+    """Returns log(exp(x) - 1) of x > 0, in a form that does not overflow."""
+    return x + math.log(-math.expm1(-x))

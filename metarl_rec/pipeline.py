@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from metarl_rec import dataset_store, embedding_store
 from metarl_rec.atomic import bundled_ml_100k
@@ -26,6 +19,7 @@ from metarl_rec.lineup import Lineup
 from metarl_rec.preparing import embedding_settings, prepared, split_embeddings
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocol import CORE_POLICIES
+from metarl_rec.provenance import machine
 from metarl_rec.report import plot_curve, write_json
 from metarl_rec.statistics import Episodes
 from metarl_rec.threads import share_cores
@@ -37,7 +31,6 @@ __all__ = [
     "embed",
     "evaluate_checkpoint",
     "import_bundled",
-    "machine",
     "store_import",
     "train",
 ]
@@ -141,21 +134,3 @@ def _store(
     write_json(workspace.report, episodes, context)
     title = f"cold start on {dataset.name}, {len(set(episodes.user_ids))} held-out users"
     plot_curve(workspace.evaluation / "curve.png", episodes, title)
-
-
-def machine() -> dict[str, Any]:
-    """Returns where a figure came from: processor, versions, and the commit where the code lies in a checkout."""
-    described = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": torch.__version__,
-        "commit": described.stdout.strip() or None,
-    }

@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from metarl_rec.config import RunConfig
+from metarl_rec.errors import DataError
 from metarl_rec.problem import Problem
 from metarl_rec.tasks import TaskSpace
 from metarl_rec.worlds import make_env
 from simulator.env import BatchEnv
+from simulator.errors import SimulatorError
 from simulator.fitting import UserPrior, fit_user_prior
 from simulator.population import LoggedUsers, Population
 
@@ -20,14 +22,24 @@ __all__ = ["Group", "TrainingPopulations", "fit_prior_on"]
 
 
 def fit_prior_on(space: TaskSpace, rewards: NDArray[np.uint8]) -> UserPrior:
-    """Returns the distribution of users with reward rows [N, n], who had no part in `space`; an unrated item is a 0."""
+    """Returns the distribution of users with reward rows [N, n], who had no part in `space`; an unrated item is a 0.
+
+    Raises:
+        DataError: their rewards are all the same, as where nobody of a few users likes anything, or the fit diverged.
+    """
     table = torch.from_numpy(rewards)
-    return fit_user_prior(
-        torch.from_numpy(space.features),
-        torch.from_numpy(space.popularity),
-        table,
-        torch.ones_like(table, dtype=torch.bool),
-    )
+    try:
+        return fit_user_prior(
+            torch.from_numpy(space.features),
+            torch.from_numpy(space.popularity),
+            table,
+            torch.ones_like(table, dtype=torch.bool),
+        )
+    except SimulatorError as error:
+        raise DataError(
+            f"simulated users cannot be fitted on {len(rewards)} users: {error}; lower threshold, raise min_positives "
+            "or import more users"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

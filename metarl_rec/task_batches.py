@@ -56,7 +56,8 @@ def task_batch(populations: TrainingPopulations, meta: MetaParams, iteration: in
         meta.inner_params(rollout_params(config)),
         topics=problem.topics,
     )
-    env = populations.env(group.population, users, seed=config.seed + iteration if session else config.seed)
+    # The world draws anew in every iteration: else all updates would meet the same changes of taste.
+    env = populations.env(group.population, users, seed=config.seed + iteration)
     # Judging a session's step needs the action taken there; a bandit can be judged after its last step, too.
     last = settings.horizon - 1 if session else settings.horizon
     cuts = generator(config.seed, "lengths", iteration).integers(1, last + 1, len(users))

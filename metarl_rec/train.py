@@ -16,7 +16,7 @@ import torch
 
 from metarl_rec.config import RunConfig
 from metarl_rec.errors import ConfigError
-from metarl_rec.gate import improves
+from metarl_rec.gate import improves, worth
 from metarl_rec.inner_loop import Order
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.outer_loop import maml_gradient, reptile_update
@@ -106,8 +106,7 @@ def meta_train(
     if resume and state_dir is not None:
         state = load_state(state_dir, config, problem)
     else:
-        meta = start_of(problem, config)
-        state = TrainingState.begin(meta, validate(populations, meta))
+        state = TrainingState.begin(*_chosen_start(populations))
     while state.iteration < settings.iterations:
         state, loss = _update(populations, state)
         if state.iteration % settings.evaluate_every == 0 or state.iteration == settings.iterations:
@@ -123,6 +122,22 @@ def meta_train(
         if on_progress is not None:
             on_progress(Progress(state.iteration, settings.iterations, loss, state.latest, state.best))
     return TrainResult(state.best_meta, state.best, state.start, state.meta, state.history, state.best_iteration)
+
+
+def _chosen_start(populations: TrainingPopulations) -> tuple[MetaParams, Validation]:
+    """Returns the empirical-Bayes start whose residual variance those who judge get most with, and what they get.
+
+    The likelihood's variance belongs to what empirical Bayes estimates, as the prior does. Ties keep the settings'.
+    """
+    config = populations.config
+    given = start_of(populations.problem, config)
+    starts = [given, *(replace(given, value_weight=_weights(noise)) for noise in config.train.start_noises)]
+    judged = [(meta, validate(populations, meta)) for meta in starts]
+    return max(judged, key=lambda pair: float(worth(pair[1], config.train.harm_cost).mean()))
+
+
+def _weights(noise: float) -> torch.Tensor:
+    return torch.tensor([-math.log(noise), 0.0, 0.0, 0.0])
 
 
 def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[TrainingState, float]:

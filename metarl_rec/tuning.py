@@ -98,7 +98,8 @@ def tune(
 ) -> Found:
     """Returns the best settings after `trials` trials in all, earlier calls included, or when the time is over.
 
-    The first trial is the configuration itself, so the result is never worse than it on the people who judge.
+    The configuration itself is played before anything else, so the result is never worse than it on the people who
+    judge; where a search was stopped in the midst of that, the next call plays it, if need be beyond `trials`.
 
     Args:
         workspace: holds the data set and keeps the journal.
@@ -116,22 +117,24 @@ def tune(
     workspace.tuning.mkdir(parents=True, exist_ok=True)
     study = _study(workspace.tuning, dataset, config)
     until = time.monotonic() + 60 * minutes
-    while _completed(study) < trials and time.monotonic() < until:
+    start = _start(study)
+    while (start is None or _completed(study) < trials) and time.monotonic() < until:
         trial = study.ask()
-        rewards = trial_of(config if trial.number == 0 else _suggested(trial, config))
+        rewards = trial_of(config if start is None else _suggested(trial, config))
         trial.set_user_attr("rewards", [float(r) for r in rewards])
         study.tell(trial, float(rewards.mean()))
         if on_trial is not None:
             on_trial(_completed(study), float(rewards.mean()), study.best_value)
+        start = start or _start(study)
+    if start is None:
+        raise ConfigError("the configuration itself was not played in time; give more minutes")
     done = [t for t in study.trials if t.value is not None]
-    if not done:
-        raise ConfigError("no trial was finished; give more minutes")
     best = max(done, key=lambda t: float(t.value or 0.0))
-    gap = np.array(best.user_attrs["rewards"]) - np.array(done[0].user_attrs["rewards"])
+    gap = np.array(best.user_attrs["rewards"]) - np.array(start.user_attrs["rewards"])
     return Found(
         best=_as_settings(best.params),
         reward=float(best.value or 0.0),
-        start=float(done[0].value or 0.0),
+        start=float(start.value or 0.0),
         difference=float(gap.mean()),
         standard_error=float(gap.std(ddof=1) / np.sqrt(len(gap))),
         trials=[(t.number, float(t.value or 0.0)) for t in done],
@@ -164,6 +167,11 @@ def _study(directory: Path, dataset: Dataset, config: RunConfig) -> optuna.Study
 
 def _completed(study: optuna.Study) -> int:
     return sum(trial.value is not None for trial in study.trials)
+
+
+def _start(study: optuna.Study) -> optuna.trial.FrozenTrial | None:
+    """Returns the finished trial of the configuration itself, which has no suggestions, or None."""
+    return next((trial for trial in study.trials if trial.value is not None and not trial.params), None)
 
 
 def _suggested(trial: optuna.Trial, config: RunConfig) -> RunConfig:

@@ -15,6 +15,7 @@ from metarl_rec.embeddings import item_embeddings
 from metarl_rec.errors import DataError
 from metarl_rec.prior import fit_prior
 from metarl_rec.seeding import generator
+from simulator.errors import SimulatorError
 from simulator.fitting import UserPrior, fit_user_prior, smoothed_popularity, standardized
 
 __all__ = ["Convention", "fit_user_model"]
@@ -43,7 +44,7 @@ def fit_user_model(
         convention: whether an unrated item counts as a reward of 0 ("unrated-zero") or not at all ("rated-only").
 
     Raises:
-        DataError: too few users.
+        DataError: too few users, or their rewards are all the same.
     """
     if len(users) < 2 * _JUDGES:
         raise DataError(f"{len(users)} users are too few to fit simulated ones on; give at least {2 * _JUDGES}")
@@ -53,9 +54,14 @@ def fit_user_model(
     observed = torch.from_numpy(dataset.rated_table())
     if convention == "unrated-zero":
         observed = torch.ones_like(observed)
-    fitted = fit_user_prior(
-        *_items(dataset, makers, config, rewards, observed, convention), rewards[judges], observed[judges]
-    )
+    items = _items(dataset, makers, config, rewards, observed, convention)
+    try:
+        fitted = fit_user_prior(*items, rewards[judges], observed[judges])
+    except SimulatorError as error:
+        remedy = " or count unrated items as 0 (unrated-zero)" if convention == "rated-only" else ""
+        raise DataError(
+            f"simulated users cannot be fitted on {len(judges)} users: {error}; change threshold{remedy}"
+        ) from None
     features, popularity = _items(dataset, order, config, rewards, observed, convention)
     return replace(fitted, features=standardized(features, popularity), popularity=popularity)
 

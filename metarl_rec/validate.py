@@ -21,6 +21,9 @@ from metarl_rec.seeding import generator
 
 __all__ = ["Validation", "validate"]
 
+_APART = 1_000_003
+"""Between the seeds of two validations' worlds; no training has as many iterations, so none meets these draws."""
+
 
 @dataclass(frozen=True, slots=True)
 class Validation:
@@ -82,11 +85,7 @@ def _group(
     played = np.zeros((2, repeats, len(group.users)))
     for repeat in range(repeats):
         for index, policy in enumerate(policies):
-            env = populations.env(
-                group.population,
-                group.users,
-                seed=config.seed + (repeat * 7919 if populations.validation is not None else 0),
-            )
+            env = populations.env(group.population, group.users, seed=config.seed + (repeat + 1) * _APART)
             rollout = play(env, policy, config.train.horizon, generator(config.seed, "validate", repeat))
             played[index, repeat] = rollout.rewards.sum(axis=(1, 2))
     before, after = played

@@ -62,17 +62,21 @@ class HierarchicalBayesPolicy:
         # Posterior variances of all values; each reward takes off a square, which is cheaper than f' C f anew.
         self._variance = np.tile(np.square(self._features).sum(axis=1), (users, 1)) if self._bonus > 0 else None
 
-    def act(self, view: View) -> Decision:
-        """Takes the best items under the posterior mean, its upper bound, or one posterior draw."""
+    def values(self) -> NDArray[np.float64]:
+        """Returns [N, n]: the posterior mean of every item's value, its upper bound, or its value under one draw."""
         weights = self._mean
         if self._thompson:
             # The posterior precision is at least 1, so the covariance stays well conditioned for Cholesky.
             factor = np.linalg.cholesky(self._covariance)
             weights = weights + np.einsum("nij,nj->ni", factor, self._rng.standard_normal(weights.shape))
-        values = self._popularity + weights @ self._features.T
+        values: NDArray[np.float64] = self._popularity + weights @ self._features.T
         if self._variance is not None:
             values += self._bonus * np.sqrt(np.maximum(self._variance, 0.0))
-        decision = choose(values.astype(np.float32), view, None, self._rng)
+        return values
+
+    def act(self, view: View) -> Decision:
+        """Takes the best items by `values`."""
+        decision = choose(self.values().astype(np.float32), view, None, self._rng)
         self._shown.append(decision.items)
         return decision
 

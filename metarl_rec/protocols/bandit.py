@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metarl_rec.bandits.playing import N_COEFFICIENTS, index_rewards, thompson_rewards, ucb_rewards
+from metarl_rec.config import names_of
 from metarl_rec.evolution import Evolved, evolve
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, mean_and_error, measured
 from metarl_rec.threads import share_cores
@@ -48,6 +50,7 @@ class _Cell:
     stretch: float
 
 
+_PULLS, _ARMS = (10, 100, 500), (5, 10, 50)
 _CELLS = (
     _Cell(10, 5, 6.6, 6.7, 6.6, (6.660, 0.0), 6.660 * 0.99, 6.660),
     _Cell(10, 10, 6.6, 6.7, 6.7, (6.714, 0.0), 6.714 * 0.99, 6.714),
@@ -68,7 +71,7 @@ class Settings(BaseModel):
         seed: decides test tasks and meta-training.
         tasks: test tasks a cell.
         thompson_tasks: test tasks that Thompson sampling plays, the first of them; its draws are slow.
-        pulls: which horizons.
+        pulls: which horizons; cells are all pairs of a horizon and a number of arms.
         arms: which numbers of arms.
         generations: outer updates.
         population: candidates in an update.
@@ -80,8 +83,8 @@ class Settings(BaseModel):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     tasks: int = Field(default=100_000, ge=2, le=10_000_000)
     thompson_tasks: int = Field(default=10_000, ge=2, le=10_000_000)
-    pulls: tuple[int, ...] = (10, 100, 500)
-    arms: tuple[int, ...] = (5, 10, 50)
+    pulls: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(names_of("horizon", _PULLS))] = _PULLS
+    arms: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(names_of("number of arms", _ARMS))] = _ARMS
     generations: int = Field(default=60, ge=1, le=10_000)
     population: int = Field(default=16, ge=4, le=1000)
     train_pulls: int = Field(default=2_000_000, ge=1000)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
-from metarl_rec.config import RunConfig
+from metarl_rec.config import RunConfig, decided
+from metarl_rec.errors import DataError
 from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.prior import fit_linear_encoder
 from metarl_rec.problem import Problem, build_problem
@@ -50,11 +51,15 @@ class Settings(BaseModel):
     cold: float = Field(default=0.1, gt=0, lt=0.9)
     steps: int = Field(default=20, ge=1, le=1000)
     shown: int = Field(default=10, ge=1, le=1000)
-    run: RunConfig = RunConfig()
+    run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits"}))] = RunConfig()
 
 
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
-    """Returns the report; splits that were played before with the same settings are read again."""
+    """Returns the report; splits that were played before with the same settings are read again.
+
+    Raises:
+        DataError: the share of cold items is less than one item.
+    """
     share_cores()
     played = kept_splits(
         "cold-items",
@@ -71,8 +76,11 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
 def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[str, Any]:
     data, split = prepared(workspace, config)
     count = len(data.item_ids)
+    held_out = int(settings.cold * count)
+    if held_out < 1:
+        raise DataError(f"cold={settings.cold:g} of {count} items is not even one; raise `cold` or import more items")
     cold = np.zeros(count, np.bool_)
-    cold[np.random.default_rng([config.seed, 10]).permutation(count)[: int(settings.cold * count)]] = True
+    cold[np.random.default_rng([config.seed, 10]).permutation(count)[:held_out]] = True
     warm = data.only_items(~cold)
     problem = build_problem(warm, split, split_embeddings(warm, split.train, config), config)
     vectors = problem.item_attributes.encode_all([data.item_attributes[i] for i in np.flatnonzero(cold)])
@@ -94,7 +102,6 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
     rates = {RANDOM: judges.mean(axis=1)} | {
         name: _rate(table, judges, settings.shown) for name, table in scores.items()
     }
-    rates[RANDOM] = judges.mean(axis=1)
     return {
         "split": config.seed,
         "items": int(cold.sum()),

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.baselines import HierarchicalBayesPolicy
-from metarl_rec.config import RunConfig, TrainConfig, names_of
+from metarl_rec.config import RunConfig, TrainConfig, decided, names_of
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.policies import FixedPolicy, OnlinePolicy
 from metarl_rec.populations import fit_prior_on
@@ -48,6 +48,24 @@ PARTS: dict[str, Callable[[InnerParams], dict[str, Any]]] = {
 }
 """What is changed of what was learned, one part at a time."""
 FORGETTING_GRID = (0.0, 0.003, 0.01, 0.02, 0.05, 0.1)
+DECIDED = {
+    "seed": "splits",
+    "train.world": "worlds",
+    "train.form": "worlds",
+    "train.population": "",
+    "train.session_length": "",
+    "train.horizon": "steps",
+    "train.iterations": "iterations",
+    "train.evaluate_every": "iterations",
+    "train.simulated_users": "train_users",
+    "train.validation_users": "validation_users",
+    "train.validation_repeats": "",
+    "train.fatigue_rate": "",
+    "inner.forgetting": "worlds",
+    "inner.fatigue": "worlds",
+    "inner.discount": "worlds",
+}
+"""What the protocol decides of a run, and by which of its settings."""
 
 
 class Settings(BaseModel):
@@ -61,44 +79,48 @@ class Settings(BaseModel):
         validation_users: simulated users who tune and choose, drawn from a prior fitted on its validation users.
         iterations: outer updates.
         train_users: simulated users an outer update plays.
-        run: data, prior and inner-loop settings.
+        run: data, prior, inner-loop and training settings; not those that the protocol decides itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=5, ge=1, le=1000)
-    worlds: Annotated[tuple[str, ...], AfterValidator(names_of("world", WORLDS))] = tuple(WORLDS)
+    worlds: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(names_of("world", WORLDS))] = tuple(WORLDS)
     steps: int = Field(default=60, ge=2, le=1000)
     users: int = Field(default=500, ge=2, le=100_000)
     validation_users: int = Field(default=200, ge=2, le=100_000)
     iterations: int = Field(default=40, ge=0, le=10_000)
     train_users: int = Field(default=48, ge=2, le=10_000)
-    run: RunConfig = RunConfig()
+    run: Annotated[RunConfig, AfterValidator(decided(DECIDED))] = RunConfig()
 
 
 def config_of(settings: Settings, world: str, split: int) -> RunConfig:
     """Returns the training's settings: forgetting where tastes move, fatigue and discount where showing has effects."""
     moves = WorldConfig.model_validate(WORLDS[world])
-    train = TrainConfig(
-        population="latent",
-        form="session" if moves.sessions or moves.satiation else "bandit",
-        session_length=20,
-        horizon=settings.steps,
-        iterations=settings.iterations,
-        evaluate_every=max(1, settings.iterations // 4),
-        simulated_users=settings.train_users,
-        validation_users=settings.validation_users,
-        validation_repeats=1,
-        fatigue_rate=0.3,
-        world=moves,
-    )
+    train = {
+        "population": "latent",
+        "form": "session" if moves.sessions or moves.satiation else "bandit",
+        "session_length": 20,
+        "horizon": settings.steps,
+        "iterations": settings.iterations,
+        "evaluate_every": max(1, settings.iterations // 4),
+        "simulated_users": settings.train_users,
+        "validation_users": settings.validation_users,
+        "validation_repeats": 1,
+        "fatigue_rate": 0.3,
+        "world": moves,
+    }
     inner = settings.run.inner.model_dump()
     if moves.drift is not None:
         inner["forgetting"] = 0.03
     else:
         inner |= {"fatigue": (0.03, 0.03, 0.03), "discount": 0.9}
     return settings.run.model_copy(
-        update={"seed": split, "train": train, "inner": InnerParams.model_validate(inner, strict=False)}
+        update={
+            "seed": split,
+            "train": TrainConfig.model_validate(settings.run.train.model_dump() | train),
+            "inner": InnerParams.model_validate(inner, strict=False),
+        }
     )
 
 
@@ -150,7 +172,7 @@ class _Trial:
         problem, config, count = self._problem, self._config, self._settings.users
         result = meta_train(problem, config)
         inner = result.meta.inner_params(config.inner)
-        space, start = problem.space, result.meta.initialization.numpy()
+        space, start = result.meta.scaled(problem.space), result.meta.initialization.numpy()
         scores = {(n, q): self._score(n, q) for q in FORGETTING_GRID for n in NOISE_GRID}
         forgetting = max(scores, key=lambda pair: scores[pair])
         noise = max(NOISE_GRID, key=lambda noise: scores[noise, 0.0])

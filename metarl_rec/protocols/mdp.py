@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,7 +42,7 @@ class Settings(BaseModel):
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     tasks: int = Field(default=100_000, ge=2, le=10_000_000)
-    episodes: tuple[int, ...] = (10, 25)
+    episodes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(10, 25), min_length=1)
     generations: int = Field(default=40, ge=1, le=10_000)
     population: int = Field(default=12, ge=4, le=1000)
     train_tasks: int = Field(default=1000, ge=2, le=1_000_000)

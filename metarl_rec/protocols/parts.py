@@ -12,6 +12,7 @@ from typing import Any
 from metarl_rec import dataset_store
 from metarl_rec.config import RunConfig
 from metarl_rec.protocols.result import Watch
+from metarl_rec.provenance import code
 from metarl_rec.workspace import Workspace
 
 __all__ = ["kept", "kept_splits"]
@@ -23,10 +24,11 @@ def kept(directory: Path, name: str, asked: object, make: Callable[[], dict[str,
     Args:
         directory: where the parts lie; created where it does not exist.
         name: beginning of the file's name.
-        asked: everything that decides the part, as JSON takes it.
+        asked: everything that decides the part beside the code, as JSON takes it.
         make: makes the part.
     """
-    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:20]
+    # Other code may play otherwise: its parts do not count.
+    digest = hashlib.sha256(json.dumps([code(), asked]).encode()).hexdigest()[:20]
     path = directory / f"{name}-{digest}.json"
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metarl_rec import dataset_store
-from metarl_rec.config import RunConfig
+from metarl_rec.config import RunConfig, decided
 from metarl_rec.errors import DataError
 from metarl_rec.preparing import split_problem
 from metarl_rec.prequential import Kind, Memory, Timelines, play, timelines
@@ -36,6 +36,7 @@ __all__ = ["FORGETTING_GRID", "NOISES", "Settings", "genre_cosines", "run"]
 FORGETTING_GRID = (0.0, 0.003, 0.01, 0.02, 0.05, 0.1)
 NOISES = (0.05, 0.1, 0.2, 0.4)
 """Residual variances to choose from: 1 / weight of the newest rating, for both sides."""
+_RUN = RunConfig(min_positives=0, min_ratings=20)
 
 
 class Settings(BaseModel):
@@ -59,7 +60,7 @@ class Settings(BaseModel):
     window: int = Field(default=20, ge=1)
     buffer: int = Field(default=64, ge=1)
     tuning_users: int = Field(default=100, ge=2)
-    run: RunConfig = RunConfig(min_positives=0, min_ratings=20)
+    run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits"}, _RUN))] = _RUN
 
 
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
@@ -89,6 +90,11 @@ class _Trial:
         self._problem, self._config, self._settings = problem, config, settings
         self._counts = np.bincount(problem.dataset.user_index, minlength=len(problem.dataset.user_ids))
         self._tuning = list(self._tuning_groups())
+        if not self._tuning:
+            raise DataError(
+                f"split {config.seed} has no user with more than {settings.above} ratings to tune on; lower `above` or "
+                "import more data"
+            )
         self._scores: dict[tuple[Kind, float, float], float] = {}
 
     def played(self) -> dict[str, Any]:

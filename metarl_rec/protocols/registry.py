@@ -42,7 +42,7 @@ def run_protocol(
     Args:
         name: one of PROTOCOLS.
         workspace: where data sets lie and partial results are kept.
-        assignments: `name=value` settings of the protocol.
+        assignments: `name=value` settings of the protocol, on top of its own defaults.
         seed: the protocol's seed; its default when absent.
         watch: told of progress.
 
@@ -52,7 +52,7 @@ def run_protocol(
     if name not in PROTOCOLS:
         raise ConfigError(f"protocol {name!r} is unknown; choose from: {', '.join(PROTOCOLS)}")
     module: Any = import_module(PROTOCOLS[name])
-    raw = assigned({}, assignments)
+    raw = _over(module.Settings().model_dump(mode="json"), assigned({}, assignments))
     if seed is not None:
         if "seed" not in module.Settings.model_fields:
             raise ConfigError(f"protocol {name} has fixed seeds, one a split; --seed does not apply")
@@ -60,3 +60,12 @@ def run_protocol(
     settings = validated(module.Settings, raw, f"metarl-rec evaluate --protocol {name} --help")
     result: ProtocolResult = module.run(settings, workspace, watch or (lambda *_: None))
     return result
+
+
+def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    # A section is not replaced by what is given of it: a protocol's `run` may differ from RunConfig's own defaults.
+    out = dict(defaults)
+    for name, value in given.items():
+        below = defaults.get(name)
+        out[name] = _over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return out

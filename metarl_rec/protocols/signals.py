@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
-from metarl_rec.config import RunConfig
+from metarl_rec.config import RunConfig, decided
+from metarl_rec.errors import DataError
 from metarl_rec.partial_feedback import ClicksOnly, Warmed
 from metarl_rec.preparing import split_problem
 from metarl_rec.problem import Problem
@@ -38,23 +39,35 @@ class Settings(BaseModel):
 
     Attributes:
         splits: splits 0 .. splits - 1; everybody starts at the empirical-Bayes initialization.
-        slate_sizes: slates that users answer by clicking on some of the items, or on none.
+        slate_sizes: slates that users answer by clicking on some of the items, or on none; none larger than `shown`.
         shown: items that everybody is shown in all in such slates.
-        steps: single items that everybody is shown after a history.
+        steps: single items that everybody is shown after a history; hits are first read after five.
         run: settings of prior and inner loop.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=20, ge=1, le=1000)
-    slate_sizes: tuple[int, ...] = (5, 10)
+    slate_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(5, 10), min_length=1)
     shown: int = Field(default=100, ge=10, le=1000)
-    steps: int = Field(default=40, ge=1, le=1000)
-    run: RunConfig = RunConfig()
+    steps: int = Field(default=40, ge=READ_AT[0], le=1000)
+    run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits"}))] = RunConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Settings:
+        if (largest := max(self.slate_sizes)) > self.shown:
+            raise ValueError(
+                f"slate_sizes has {largest}, more than shown={self.shown} items in all; lower one or raise the other"
+            )
+        return self
 
 
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
-    """Returns the report; splits that were played before with the same settings are read again."""
+    """Returns the report; splits that were played before with the same settings are read again.
+
+    Raises:
+        DataError: too few items, or a split without test users who have a history to tell.
+    """
     share_cores()
     played = kept_splits(
         "signals",
@@ -70,7 +83,7 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
 
 def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[str, Any]:
     problem = split_problem(workspace, config)
-    users = problem.split.test
+    users = _judged(problem, settings, config.seed)
     space = problem.space
     starts = space.starts(problem.user_vectors[users], np.zeros(space.features.shape[1]), config.prior.attribute_gain)
     parts = (space.features, space.popularity, starts, config.inner)
@@ -84,7 +97,7 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
         found: list[list[int]] = rollout.rewards.sum(axis=2).astype(int).tolist()
         return found
 
-    told, rewards, closed = _histories(problem, config.seed)
+    told, rewards, closed = _histories(problem, users, config.seed)
     return {
         "split": config.seed,
         "users": [problem.dataset.user_ids[user] for user in users],
@@ -104,12 +117,33 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
     }
 
 
-def _histories(problem: Problem, seed: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Returns the first ratings in time of every test user (drawn where there are no times), as items and rewards.
+def _judged(problem: Problem, settings: Settings, seed: int) -> NDArray[np.int64]:
+    """Returns the test users who have as many ratings as the longest history tells.
+
+    Raises:
+        DataError: there is none, or there are fewer items than a slate or the steps after a history need.
+    """
+    users, count, most = problem.split.test, len(problem.dataset.item_ids), max(TOLD)
+    for name, needed in (("slate_sizes", max(settings.slate_sizes)), ("steps", most + settings.steps)):
+        if needed > count:
+            raise DataError(f"{count} items are too few for {name}, {needed} are needed; lower it or import more")
+    enough: NDArray[np.int64] = users[problem.rated[users].sum(axis=1) >= most]
+    if len(enough) == 0:
+        raise DataError(
+            f"no test user of split {seed} has {most} ratings to be told beforehand; raise run.min_ratings to {most} "
+            "or import more data"
+        )
+    return enough
+
+
+def _histories(
+    problem: Problem, users: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Returns the first ratings in time of every user (drawn where there are no times), as items and rewards.
 
     Everybody is barred from all of them, also who is told of fewer: the same items are left for all to be found.
     """
-    data, users, most = problem.dataset, problem.split.test, max(TOLD)
+    data, most = problem.dataset, max(TOLD)
     told = np.zeros((len(users), most), np.int32)
     if data.timestamp is None:
         order = generator(seed, "history").permutation(len(data.rating))
@@ -154,7 +188,7 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         table.append((f"{count} ratings", *cells))
         bars.append(above(f"a warm-up of {count} ratings helps at {read_at[-1]}", gaps[-1]))
     verdict.append(f"A warm-up of {TOLD[-1]} ratings is worth {table[-1][-1]} hits at {read_at[-1]}.")
-    note = "Nobody is shown what is in their first 20 ratings, whether or not the policy was told of them."
+    note = f"Nobody is shown what is in their first {max(TOLD)} ratings, whether or not the policy was told of them."
     title = "Warm-up: hits, and what a history told beforehand adds"
     tables.append(Table(title, ("told", *(f"@{h}" for h in read_at)), table, note))
     curves = [
@@ -166,8 +200,10 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         protocol="signals",
         title=f"What is worth learning from, {data}",
         tested=[
-            f"Test users of splits 0 to {settings.splits - 1} ({len(set(people))} people, {len(people)} episodes), the "
-            "full catalogue, never one item twice; everybody starts from the empirical-Bayes prior, sampled as served.",
+            f"Test users of splits 0 to {settings.splits - 1} with at least {max(TOLD)} ratings, the longest history "
+            f"that is told ({len(set(people))} people, {len(people)} episodes); those with fewer are left out of "
+            "everything. The full catalogue, never one item twice; everybody starts from the empirical-Bayes prior, "
+            "sampled as served.",
             "Non-clicks: slates in which a user clicks on what they rated at least "
             f"{settings.run.threshold:g}. One policy learns from the clicks alone, the other also that the rest got "
             "none (reward 0), as a service does once the reward window has passed.",

@@ -274,10 +274,10 @@ def evaluate(
 
 
 def _protocol(workspace: Workspace, name: str, assignments: list[str], seed: int | None) -> None:
-    from metarl_rec.pipeline import machine
     from metarl_rec.protocols.registry import run_protocol
     from metarl_rec.protocols.terminal import bars_table, shown
     from metarl_rec.protocols.writing import write_report
+    from metarl_rec.provenance import machine
 
     # Before the run: a commit made while it goes on is not what ran.
     where = machine()

@@ -168,7 +168,7 @@ def _play_live(
 
 
 def _report(workspace: Workspace, run: SimulationRun, context: dict[str, Any]) -> None:
-    from metarl_rec.pipeline import machine
+    from metarl_rec.provenance import machine
     from metarl_rec.simulation_report import plot_simulation, simulation_table, write_simulation
 
     target, picture = workspace.simulation / "simulation.json", workspace.simulation / "simulation.png"
@@ -202,7 +202,7 @@ def calibrate(
         from metarl_rec.calibration import Calibration, HeldOut
         from metarl_rec.calibration import calibrate as hold_out
         from metarl_rec.calibration_report import calibration_table, plot_calibration, write_calibration
-        from metarl_rec.pipeline import machine
+        from metarl_rec.provenance import machine
         from metarl_rec.user_models import Convention
 
         workspace = Workspace(workdir)

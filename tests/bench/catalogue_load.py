@@ -26,8 +26,8 @@ from metarl_rec.attributes import AttributeEncoder
 from metarl_rec.checkpoint import Checkpoint, ItemRecord, save_checkpoint
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.kernels import score_items
-from metarl_rec.pipeline import machine
 from metarl_rec.prior import LinearEncoder
+from metarl_rec.provenance import machine
 from service.catalogue import LiveCatalogue, item_record
 from tests.service_process import ServiceProcess
 

@@ -22,7 +22,7 @@ from metarl_rec.inner_loop import SupportBatch
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.outer_loop import TaskBatch, maml_gradient
-from metarl_rec.pipeline import machine
+from metarl_rec.provenance import machine
 from metarl_rec.support import Support, shown_support
 
 SIZES = ((39, 1_626), (39, 3_424), (256, 3_424), (256, 10_000), (1_024, 3_424))

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from metarl_rec.pipeline import machine
+from metarl_rec.provenance import machine
 from simulator import (
     BatchEnv,
     Drift,

@@ -8,29 +8,18 @@ the unadapted policy. Figures are means over people, a person's splits averaged 
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metarl_rec.adapted_policy import AdaptedPolicy
-from metarl_rec.cold_start import cold_start_rewards
-from metarl_rec.config import RunConfig, load_config
 from metarl_rec.inner_params import InnerParams
-from metarl_rec.pipeline import machine
-from metarl_rec.policies import FixedPolicy, OnlinePolicy
-from metarl_rec.preparing import split_problem
-from metarl_rec.problem import Problem
-from metarl_rec.protocols.result import measured
-from metarl_rec.statistics import by_user
-from metarl_rec.tasks import TaskSpace
-from metarl_rec.threads import share_cores
-from metarl_rec.workspace import Workspace
+from metarl_rec.policies import OnlinePolicy
+from tests.learning.cross_fitted import Fold, arguments, judge
 
 NONE, STEPS = "none", 40
 
@@ -79,50 +68,14 @@ GUARDS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-def played(problem: Problem, config: RunConfig, space: TaskSpace, users: NDArray[np.int64]) -> dict[str, Any]:
-    """Returns each user's hits by guard, and those of the unadapted policy."""
-    gain = config.prior.attribute_gain
-    starts = space.starts(problem.user_vectors[users], np.zeros(space.features.shape[1]), gain)
-
-    def total(policy: OnlinePolicy) -> NDArray[np.float64]:
-        rewards = cold_start_rewards(problem, policy, users, config.seed, "guards")
-        return np.asarray(rewards.sum(axis=1), np.float64)
-
-    hits = {"unadapted": total(FixedPolicy(space.popularity + starts @ space.features.T))}
-    for name, (make, changes) in GUARDS.items():
-        inner: InnerParams = config.inner.model_copy(update=changes)
-        hits[name] = total(make(space.features, space.popularity, starts, inner, greedy=True))
-    return hits
-
-
-def main() -> None:
-    """Plays every guard on every split, prints the table and writes each person's hits."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--workdir", type=Path, default=Path("metarl-data"), help="workspace with an imported data set")
-    parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args()
-    share_cores()
-    people: list[str] = []
-    parts: list[dict[str, Any]] = []
-    for split in range(asked.splits):
-        config = load_config(None, [f"seed={split}"])
-        problem = split_problem(Workspace(asked.workdir), config)
-        for space, users in problem.folds:
-            people += [problem.dataset.user_ids[user] for user in users]
-            parts.append(played(problem, config, space, users))
-        print(f"split {split} played", flush=True)
-    hits = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    print("| guard | hits | minus none | harmed | minus none, points |\n|---|---|---|---|---|")
-    for name in GUARDS:
-        harmed, without = (100.0 * (hits[each] < hits["unadapted"]) for each in (name, NONE))
-        gap = measured(by_user(people, hits[name] - hits[NONE]), sign=True)
-        points = measured(by_user(people, harmed - without), 1, sign=True)
-        print(f"| {name} | {hits[name].mean():.2f} | {gap} | {harmed.mean():.1f} % | {points} |")
-    report = {"machine": machine(), "splits": asked.splits, "users": people}
-    hits_of = {name: [int(value) for value in values] for name, values in hits.items()}
-    asked.out.write_text(json.dumps({**report, "hits": hits_of}) + "\n", encoding="utf-8")
+def policies(folds: list[Fold]) -> Iterator[tuple[Fold, str, OnlinePolicy]]:
+    """Yields every guard for every fold."""
+    for fold in folds:
+        space = fold.space
+        for name, (make, changes) in GUARDS.items():
+            inner: InnerParams = fold.config.inner.model_copy(update=changes)
+            yield fold, name, make(space.features, space.popularity, fold.starts(), inner, greedy=True)
 
 
 if __name__ == "__main__":
-    main()
+    judge(arguments(__doc__, 5), policies, NONE, list(GUARDS))

@@ -24,10 +24,10 @@ from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.config import RunConfig, load_config
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.pipeline import machine
 from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocols.result import mean_and_error
+from metarl_rec.provenance import machine
 from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train, start_of
 from metarl_rec.workspace import Workspace

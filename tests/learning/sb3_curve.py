@@ -25,7 +25,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
 import simulator.gym  # noqa: F401 - registers the ids
-from metarl_rec.pipeline import machine
+from metarl_rec.provenance import machine
 from simulator.demo import demo_users
 
 OUT = Path(__file__).parent / "sb3"

@@ -25,10 +25,10 @@ from metarl_rec.config import RunConfig, TrainConfig
 from metarl_rec.dataset import split_users
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.pipeline import machine
 from metarl_rec.populations import fit_prior_on
 from metarl_rec.preparing import split_embeddings
 from metarl_rec.problem import Problem, build_problem
+from metarl_rec.provenance import machine
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.threads import share_cores

@@ -17,9 +17,9 @@ import numpy as np
 from metarl_rec.atomic import bundled_ml_100k
 from metarl_rec.config import RunConfig, TrainConfig
 from metarl_rec.dataset import split_users
-from metarl_rec.pipeline import machine
 from metarl_rec.preparing import split_embeddings
 from metarl_rec.problem import build_problem
+from metarl_rec.provenance import machine
 from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train
 

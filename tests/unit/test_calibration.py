@@ -103,3 +103,10 @@ def test_calibration_report_files_hold_the_figures(tmp_path: Path) -> None:
 def test_fit_user_model_too_few_users_is_refused() -> None:
     with pytest.raises(DataError, match="7 users are too few"):
         fit_user_model(small_dataset(), np.arange(7), small_config())
+
+
+def test_fit_user_model_only_likes_are_refused_where_only_they_count() -> None:
+    likes = replace(small_dataset(), rating=np.full_like(small_dataset().rating, 5.0))
+    with pytest.raises(DataError, match=r"rewards are all the same.*count unrated items as 0 \(unrated-zero\)"):
+        fit_user_model(likes, np.arange(100), small_config(), "rated-only")
+    assert fit_user_model(likes, np.arange(100), small_config()).taste > 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import AfterValidator, BaseModel, ValidationError
 
-from metarl_rec.config import load_config
+from metarl_rec.config import RunConfig, TrainConfig, decided, load_config
 from metarl_rec.errors import ConfigError
 
 
@@ -26,6 +28,9 @@ def test_load_config_assignment_overrides_file(tmp_path: Path) -> None:
         ("train.speed=9", "train.speed"),
         ("inner.temperature=0", "inner.temperature"),
         ("inner.step_sizes=[2.5]", "inner.step_sizes"),
+        ("inner.step_sizes=[1.0,0]", r"inner\.step_sizes\.1"),
+        ("inner.step_sizes=[2]", r"inner\.step_sizes\.0"),
+        ("inner.fatigue=[1001,0,0]", r"inner\.fatigue\.0"),
         ("seed=x", "seed"),
         ("seed.a=1", "seed"),
         ("nonsense", "name=value"),
@@ -43,3 +48,30 @@ def test_load_config_bad_file_says_what_is_wrong(tmp_path: Path) -> None:
     broken.write_text("seed = = 3", encoding="utf-8")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load_config(broken)
+
+
+def test_train_config_sessions_of_one_step_are_refused_with_the_remedy() -> None:
+    assert TrainConfig(horizon=1).form == "bandit"
+    with pytest.raises(
+        ConfigError, match=r"^setting train: .* set train\.horizon to 2 or more, or train\.form=bandit; see"
+    ):
+        load_config(None, ["train.form=session", "train.horizon=1"])
+
+
+class Decided(BaseModel):
+    """Settings that leave a seed and a temperature to a protocol whose own temperature is .5."""
+
+    run: Annotated[
+        RunConfig,
+        AfterValidator(
+            decided({"seed": "splits", "inner.temperature": ""}, load_config(None, ["inner.temperature=0.5"]))
+        ),
+    ]
+
+
+def test_decided_compares_with_the_protocols_own_default() -> None:
+    assert Decided(run=load_config(None, ["inner.temperature=0.5", "threshold=3"])).run.threshold == 3
+    with pytest.raises(ValidationError, match=r"run\.seed is decided by the protocol; set splits instead"):
+        Decided(run=load_config(None, ["inner.temperature=0.5", "seed=1"]))
+    with pytest.raises(ValidationError, match=r"run\.inner\.temperature is decided by the protocol; leave it out"):
+        Decided(run=RunConfig())

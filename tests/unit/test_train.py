@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from metarl_rec.baselines import HierarchicalBayesPolicy
 from metarl_rec.checkpoint import load_checkpoint, save_checkpoint
+from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.errors import CheckpointError, ConfigError
 from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.export import build_checkpoint, meta_params
+from metarl_rec.gate import worth
 from metarl_rec.lineup import Lineup
+from metarl_rec.policies import RandomPolicy
 from metarl_rec.populations import TrainingPopulations
-from metarl_rec.protocol import ADAPTED, POLICIES
-from metarl_rec.train import Progress, TrainResult, meta_train
+from metarl_rec.protocol import ADAPTED, NOISE_GRID, POLICIES
+from metarl_rec.train import Progress, TrainResult, meta_train, start_of
+from metarl_rec.validate import validate
 from metarl_rec.worlds import PRESETS, WorldConfig
+from simulator.env import BatchEnv
 from tests.unit.synthetic import small_config, small_problem
 
 
@@ -62,6 +72,61 @@ def test_people_whom_learned_features_remember_do_not_judge() -> None:
         for rates in ((), (("scale_rate", 0.1),), (("feature_rate", 0.001),))
     }
     assert list(judges.values()) == [len(problem.split.train), 0, 0]
+
+
+def test_start_takes_the_noise_with_which_those_who_judge_do_best() -> None:
+    config = small_config(iterations=0, start_noises=(0.02, 0.5, 50.0))
+    problem = small_problem(config)
+    populations = TrainingPopulations.fit(problem, config)
+    given = start_of(problem, config)
+    weights = [given.value_weight, *(torch.tensor([-math.log(each), 0, 0, 0]) for each in config.train.start_noises)]
+    means = [
+        worth(validate(populations, replace(given, value_weight=each)), config.train.harm_cost).mean()
+        for each in weights
+    ]
+    assert len(set(means)) == len(means)
+    result = meta_train(problem, config)
+    assert torch.equal(result.meta.value_weight, weights[int(np.argmax(means))])
+    assert worth(result.start, config.train.harm_cost).mean() == max(means)
+
+
+def test_updates_meet_other_changes_of_taste_than_each_other_and_than_those_who_judge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds: list[int] = []
+    made = TrainingPopulations.env
+
+    def noted(self: TrainingPopulations, *args: Any, seed: int) -> BatchEnv:
+        seeds.append(seed)
+        return made(self, *args, seed=seed)
+
+    monkeypatch.setattr(TrainingPopulations, "env", noted)
+    world = WorldConfig.model_validate({"drift": {"rate": 0.1, "jump": 0.3}})
+    config = small_config(population="latent", world=world, validation_users=20, start_noises=())
+    meta_train(small_problem(config), config)
+    times = Counter(seeds)
+    # Two policies of three validations meet each of two worlds; every update has one of its own.
+    assert sorted(times.values()) == [1] * config.train.iterations + [6] * config.train.validation_repeats
+
+
+def test_hierarchical_bayes_is_tuned_by_everybody_who_judges_ours() -> None:
+    config = small_config(iterations=0)
+    problem = small_problem(config)
+    lineup = Lineup(problem, start_of(problem, config), config)
+    lineup.policy("HB linear, greedy", lineup.unknown(1), RandomPolicy())
+    groups = [*problem.folds, (problem.space, problem.split.validation)]
+
+    def reward(noise: float) -> float:
+        total = 0.0
+        for space, users in groups:
+            starts = space.starts(problem.user_vectors[users], np.zeros(space.features.shape[1]), 1.2)
+            policy = HierarchicalBayesPolicy(space.features, space.popularity, starts, noise)
+            total += float(cold_start_rewards(problem, policy, users, 0, "evaluate", "tune").sum())
+        return total
+
+    assert config.prior.attribute_gain == 1.2
+    assert sum(len(users) for _, users in groups) == len(problem.split.train) + len(problem.split.validation)
+    assert lineup.choices() == {"HB linear, greedy": max(NOISE_GRID, key=reward)}
 
 
 def test_meta_train_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

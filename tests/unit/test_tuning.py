@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from metarl_rec import dataset_store
+from metarl_rec import dataset_store, tuning
 from metarl_rec.config import load_config
 from metarl_rec.dataset import Dataset
+from metarl_rec.errors import ConfigError
 from metarl_rec.preparing import prepared
 from metarl_rec.tuning import tune, write_settings
 from metarl_rec.workspace import Workspace
@@ -29,6 +31,35 @@ def test_tune_stopped_and_called_again_keeps_its_trials_and_never_ends_below_the
     assert [done for done, *_ in told] == [1, 2, 3, 4]
     assert more.reward >= more.start == first.trials[0][1]
     assert more.reward == max(reward for _, reward in more.trials)
+
+
+@pytest.mark.parametrize("finished", [0, 1])
+def test_tune_stopped_before_the_configuration_was_played_plays_it_first_when_called_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: int
+) -> None:
+    plain = tune(stored(tmp_path / "plain", small_dataset()), small_config(), trials=1)
+    workspace = stored(tmp_path / "stopped", small_dataset())
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tuning._Objective, "__call__", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            tune(workspace, small_config(), trials=1)
+    # As an earlier release went on: with suggestions alone.
+    study = tuning._study(workspace.tuning, prepared(workspace, small_config())[0], small_config())
+    for _ in range(finished):
+        trial = study.ask()
+        tuning._suggested(trial, small_config())
+        trial.set_user_attr("rewards", [0.0] * plain.people)
+        study.tell(trial, 0.0)
+    with pytest.raises(ConfigError, match="the configuration itself was not played in time"):
+        tune(workspace, small_config(), trials=1, minutes=0)
+    found = tune(workspace, small_config(), trials=1)
+    assert found.start == found.reward == plain.start
+    assert (found.difference, found.best) == (0.0, {})
+    assert [reward for _, reward in found.trials] == [0.0] * finished + [plain.start]
 
 
 def test_tune_never_looks_at_test_users(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from metarl_rec import dataset_store
+from metarl_rec.errors import DataError
 from metarl_rec.protocols import cold_items
 from metarl_rec.workspace import Workspace
 from tests.unit.synthetic import small_config, small_dataset
@@ -35,3 +36,11 @@ def test_rate_of_the_answers_themselves_is_that_of_the_best_items() -> None:
 def test_settings_hold_out_some_items_but_not_nearly_all(cold: float) -> None:
     with pytest.raises(ValueError, match="cold"):
         cold_items.Settings(cold=cold)
+
+
+def test_run_share_of_less_than_one_item_is_refused(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    dataset_store.save(small_dataset(), workspace.dataset)
+    settings = cold_items.Settings(splits=1, cold=0.01, run=small_config())
+    with pytest.raises(DataError, match=r"^cold=0\.01 of 80 items is not even one; raise `cold`"):
+        cold_items.run(settings, workspace, lambda *_: None)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metarl_rec import dataset_store
-from metarl_rec.errors import ConfigError, DataError
+from metarl_rec.errors import ConfigError
 from metarl_rec.protocol import ADAPTED
 from metarl_rec.protocols import cold_start
 from metarl_rec.protocols.cold_start_limits import HARM, STRETCH, remarked
@@ -79,6 +79,10 @@ def test_episodes_of_oracle_always_hits_while_there_are_hits(workspace: Workspac
         ("nonsense", [], None, "nonsense"),
         ("cold-start", ["splits=0"], None, "splits"),
         ("cold-start", ["run.prior.shrinkage=-1"], None, "run.prior.shrinkage"),
+        ("cold-start", ['policies=["best"]'], None, "no such policy: best; choose from random"),
+        ("cold-start", ['policies=["oracle"]'], None, "besides"),
+        ("cold-start", ["policies=[]"], None, "besides"),
+        ("cold-start", ["run.seed=5"], None, "set splits instead"),
         ("cold-start", [], 3, "--seed"),
         ("drift", ["stops=3"], None, "stops"),
     ],
@@ -96,9 +100,10 @@ def test_evaluate_offers_every_protocol_there_is() -> None:
     assert set(get_args(literal)) == set(PROTOCOLS)
 
 
-def test_run_unknown_policy_is_named(workspace: Workspace) -> None:
-    with pytest.raises(DataError, match="'best'"):
-        run_protocol("cold-start", workspace, ['policies=["best"]'])
+def test_verdict_says_how_many_splits_shipped_the_start(workspace: Workspace) -> None:
+    result = cold_start.run(settings(1), workspace, lambda *_: None)
+    start = result.raw["splits"][0]["best_iteration"] == 0
+    assert f"Of 1 splits {int(start)} shipped the empirical-Bayes start" in result.verdict[-1]
 
 
 def test_bar_that_is_not_reached_says_what_was_tried() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,15 @@ import pytest
 from pydantic import ValidationError
 
 from metarl_rec import dataset_store
+from metarl_rec.config import RunConfig, TrainConfig
+from metarl_rec.problem import Problem
 from metarl_rec.protocols import drift
+from metarl_rec.train import TrainResult, start_of
+from metarl_rec.validate import Validation
 from metarl_rec.workspace import Workspace
 from tests.unit.synthetic import small_config, small_dataset
+
+RUN = small_config().model_copy(update={"train": TrainConfig(folds=3)})
 
 
 def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path) -> None:
@@ -19,7 +26,7 @@ def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path)
     dataset_store.save(small_dataset(), workspace.dataset)
     settings = drift.Settings(
         splits=1, worlds=("drift", "satiation"), steps=10, users=30, validation_users=20, iterations=2, train_users=12,
-        run=small_config(),
+        run=RUN,
     )  # fmt: skip
     result = drift.run(settings, workspace, lambda *_: None)
     moving, satiated = result.raw["parts"]
@@ -36,6 +43,22 @@ def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path)
     gap = np.subtract(moving["totals"][drift.OURS], moving["totals"][drift.STATIONARY])
     row = next(row for row in result.tables[0].rows if row[0] == drift.STATIONARY)
     assert row[2].startswith(f"{gap.mean():+.2f}")
+
+
+def test_run_plays_the_features_as_they_were_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def to_nothing(problem: Problem, config: RunConfig) -> TrainResult:
+        meta = start_of(problem, config)
+        meta = replace(meta, log_scale=meta.log_scale - 100)
+        judged = Validation(0.0, 0.0, (), ())
+        return TrainResult(meta, judged, judged, meta)
+
+    monkeypatch.setattr(drift, "meta_train", to_nothing)
+    workspace = Workspace(tmp_path)
+    dataset_store.save(small_dataset(), workspace.dataset)
+    settings = drift.Settings(splits=1, worlds=("drift",), steps=6, users=20, validation_users=20, run=RUN)
+    (part,) = drift.run(settings, workspace, lambda *_: None).raw["parts"]
+    # Without features nothing tells people apart, so nobody can be adapted to.
+    assert part["totals"][drift.OURS] == part["totals"][drift.UNADAPTED]
 
 
 def test_config_of_a_world_changes_only_what_the_world_needs() -> None:

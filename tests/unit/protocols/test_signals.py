@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.dataset import Dataset, split_users
+from metarl_rec.errors import DataError
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.partial_feedback import ClicksOnly, Warmed
 from metarl_rec.policies import Feedback, View
@@ -30,6 +34,49 @@ def test_run_reports_every_kind_and_nothing_told_is_the_plain_policy(tmp_path: P
     assert set(part["warm-up"]) == {"0", "5", "10", "20"}
     assert np.array(part["warm-up"]["20"]).shape == (len(part["users"]), 6)
     assert signals.run(settings, workspace, lambda *_: None).raw == result.raw
+
+
+def with_few_ratings(dataset: Dataset, users: int) -> Dataset:
+    """Returns the data set with the first 15 ratings alone of so many users."""
+    first = np.searchsorted(dataset.user_index, dataset.user_index)
+    kept = (dataset.user_index >= users) | (np.arange(len(first)) - first < 15)
+    parts = {name: getattr(dataset, name)[kept] for name in ("user_index", "item_index", "rating")}
+    return replace(dataset, **parts)
+
+
+def test_run_leaves_out_who_has_fewer_ratings_than_are_told(tmp_path: Path) -> None:
+    workspace, dataset = Workspace(tmp_path), with_few_ratings(small_dataset(), 100)
+    dataset_store.save(dataset, workspace.dataset)
+    run = small_config().model_copy(update={"min_positives": 0})
+    settings = signals.Settings(splits=1, slate_sizes=(5,), shown=10, steps=6, run=run)
+    result = signals.run(settings, workspace, lambda *_: None)
+    (part,) = result.raw["splits"]
+    counts = np.bincount(dataset.user_index)
+    test = split_users(len(counts), 0).test
+    assert part["users"] == [dataset.user_ids[user] for user in test if counts[user] >= 20]
+    assert 0 < len(part["users"]) < len(test)
+    assert np.array(part["answers"]["5"][signals.CLICKS]).shape == (len(part["users"]), 2)
+    assert "with at least 20 ratings" in result.tested[0]
+    assert "those with fewer are left out" in result.tested[0]
+
+
+@pytest.mark.parametrize(
+    ("few", "changes", "words"),
+    [
+        (300, {}, "no test user of split 0 has 20 ratings to be told beforehand; raise run.min_ratings to 20"),
+        (0, {"steps": 61}, "80 items are too few for steps, 81 are needed"),
+        (0, {"slate_sizes": (81,), "shown": 90}, "80 items are too few for slate_sizes, 81 are needed"),
+    ],
+)
+def test_run_data_that_cannot_be_told_or_shown_are_refused(
+    tmp_path: Path, few: int, changes: dict[str, object], words: str
+) -> None:
+    workspace = Workspace(tmp_path)
+    dataset_store.save(with_few_ratings(small_dataset(), few), workspace.dataset)
+    run = small_config().model_copy(update={"min_positives": 0})
+    given = {"splits": 1, "slate_sizes": (5,), "shown": 10, "steps": 6, "run": run, **changes}
+    with pytest.raises(DataError, match=words):
+        signals.run(signals.Settings.model_validate(given), workspace, lambda *_: None)
 
 
 def test_clicks_only_ignores_what_got_no_reward() -> None:
