@@ -195,11 +195,13 @@ def assigned(raw: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
 
 def names_of(what: str, known: Collection[Name]) -> Callable[[tuple[Name, ...]], tuple[Name, ...]]:
     """Returns a validator for settings that list names, or numbers that stand for something: it refuses those that are
-    not `known`, and says which are."""
+    not `known`, and says which are, and those that stand there twice."""
 
     def check(names: tuple[Name, ...]) -> tuple[Name, ...]:
         if unknown := [name for name in names if name not in known]:
             raise ValueError(f"no such {what}: {_listed(unknown)}; choose from {_listed(known)}")
+        if repeated := sorted({name for name in names if names.count(name) > 1}, key=names.index):
+            raise ValueError(f"{what} named twice: {_listed(repeated)}; name each once")
         return names
 
     return check

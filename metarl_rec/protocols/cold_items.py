@@ -77,8 +77,11 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
     data, split = prepared(workspace, config)
     count = len(data.item_ids)
     held_out = int(settings.cold * count)
-    if held_out < 1:
-        raise DataError(f"cold={settings.cold:g} of {count} items is not even one; raise `cold` or import more items")
+    if held_out < settings.shown:
+        raise DataError(
+            f"cold={settings.cold:g} of {count} items leaves {held_out} cold ones, fewer than shown={settings.shown}; "
+            "raise `cold`, lower `shown` or import more items"
+        )
     cold = np.zeros(count, np.bool_)
     cold[np.random.default_rng([config.seed, 10]).permutation(count)[:held_out]] = True
     warm = data.only_items(~cold)

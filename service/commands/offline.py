@@ -32,7 +32,7 @@ __all__ = ["embed", "evaluate", "import_", "inspect", "train", "tune"]
 ProtocolSet = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="A setting of the protocol, for example splits=5 or run.train.iterations=0."
+        "--set", metavar="NAME=VALUE", help="A setting of the protocol, for example splits=5 or run.threshold=3."
     ),
 ]
 DEFAULT_WORKDIR = Path("metarl-data")

@@ -39,8 +39,9 @@ OWN_TASKS = {
     "mdp": "100,000 tasks",
     "sine": "1,000 tasks, five trainings",
     "metarec": "ML-100K, 13 to 100 ratings",
+    "real-drift": "ML-100K, more than 80 ratings",
 }
-"""Protocols that bring tasks of their own."""
+"""Protocols that are about others than their folder's people."""
 
 
 def headline(report: dict[str, Any], base: str) -> str:
@@ -68,8 +69,9 @@ def headline(report: dict[str, Any], base: str) -> str:
     lines += [
         "",
         "*harmed*: share of episodes in which the adapted policy has strictly fewer hits than that one. *HB linear* is "
-        "the hierarchical-Bayes linear bandit with the same prior, item and user attributes, its noise tuned on "
-        "validation users; *adapted meta-policy* samples at the temperature it is served with. Raw results, seeds and "
+        "the hierarchical-Bayes linear bandit with the same prior, item and user attributes, its noise tuned by "
+        "those who choose ours; *adapted meta-policy* samples at the temperature it is served with. "
+        f"{report['verdict'][-1]} Raw results, seeds and "
         f"settings: [{base}.json]({base}.json); {described(machine)}.",
         "",
         f"![cold-start curve]({base}.png)",
@@ -85,7 +87,8 @@ def summary(found: dict[tuple[str, str], dict[str, Any]]) -> str:
         if not bars:
             continue
         missed = [f"{bar['name']}: {bar['found']} ({bar['asked']})" for bar in bars if not bar["reached"]]
-        cells = (about(name, folder), f"{len(bars) - len(missed)} of {len(bars)}", "; ".join(missed).replace("|", "/"))
+        reached = f"{len(bars) - len(missed)} of {len(bars)}"
+        cells = (about(name, folder, report), reached, "; ".join(missed).replace("|", "/"))
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", "Every bar with its figure: [tests/learning/bars.md](tests/learning/bars.md)."])
 
@@ -97,7 +100,7 @@ def all_bars(found: dict[tuple[str, str], dict[str, Any]]) -> str:
     for (name, folder), report in found.items():
         for bar in report["bars"]:
             cells = (
-                about(name, folder),
+                about(name, folder, report),
                 bar["name"],
                 bar["asked"],
                 bar["found"],
@@ -110,9 +113,11 @@ def all_bars(found: dict[tuple[str, str], dict[str, Any]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def about(protocol: str, folder: str) -> str:
+def about(protocol: str, folder: str, report: dict[str, Any]) -> str:
     """Returns whom a report is about, in words."""
-    return OWN_TASKS.get(protocol, FOLDERS[folder])
+    people = OWN_TASKS.get(protocol, FOLDERS[folder])
+    splits = report["context"].get("settings", {}).get("splits")
+    return people if splits is None else f"{people}, {splits} split{'s' if splits > 1 else ''}"
 
 
 def described(machine: dict[str, Any]) -> str:

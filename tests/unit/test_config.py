@@ -8,7 +8,7 @@ from typing import Annotated
 import pytest
 from pydantic import AfterValidator, BaseModel, ValidationError
 
-from metarl_rec.config import RunConfig, TrainConfig, decided, load_config
+from metarl_rec.config import RunConfig, TrainConfig, decided, load_config, names_of
 from metarl_rec.errors import ConfigError
 
 
@@ -56,6 +56,15 @@ def test_train_config_sessions_of_one_step_are_refused_with_the_remedy() -> None
         ConfigError, match=r"^setting train: .* set train\.horizon to 2 or more, or train\.form=bandit; see"
     ):
         load_config(None, ["train.form=session", "train.horizon=1"])
+
+
+def test_names_of_refuses_the_unknown_and_what_stands_there_twice() -> None:
+    check = names_of("world", ("drift", "sessions"))
+    assert check(("sessions", "drift")) == ("sessions", "drift")
+    with pytest.raises(ValueError, match="no such world: moon; choose from drift, sessions"):
+        check(("drift", "moon"))
+    with pytest.raises(ValueError, match="world named twice: drift; name each once"):
+        check(("drift", "sessions", "drift"))
 
 
 class Decided(BaseModel):

@@ -38,9 +38,10 @@ def test_settings_hold_out_some_items_but_not_nearly_all(cold: float) -> None:
         cold_items.Settings(cold=cold)
 
 
-def test_run_share_of_less_than_one_item_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cold", "left"), [(0.01, 0), (0.1, 8)])
+def test_run_fewer_cold_items_than_are_shown_is_refused(tmp_path: Path, cold: float, left: int) -> None:
     workspace = Workspace(tmp_path)
     dataset_store.save(small_dataset(), workspace.dataset)
-    settings = cold_items.Settings(splits=1, cold=0.01, run=small_config())
-    with pytest.raises(DataError, match=r"^cold=0\.01 of 80 items is not even one; raise `cold`"):
+    settings = cold_items.Settings(splits=1, cold=cold, shown=10, run=small_config())
+    with pytest.raises(DataError, match=f"of 80 items leaves {left} cold ones, fewer than shown=10; raise `cold`"):
         cold_items.run(settings, workspace, lambda *_: None)
