@@ -227,13 +227,13 @@ def report(settings: Settings, data: str, arms: list[Arm], played: list[dict[str
             rows.append((arm.name, f"{hits:.2f}", *compared, to_own, share, f"{kl:.2f}"))
             if abs(gap40[0]) > 2 * gap40[1] and arm.name != DEFAULT:
                 verdict.append(f"{arm.name}: {_text(gap40)} hits at 40 against the default, more than two errors.")
-        tables.append(Table(f"{group} ({settings.splits} splits)", _COLUMNS, rows, strong=(DEFAULT,)))
+        tables.append(Table(group, _COLUMNS, rows, strong=(DEFAULT,)))
     people = np.concatenate([part["users"] for part in base])
     return ProtocolResult(
         protocol="ablation",
         title=f"What each part is worth, cold start on {data}",
         tested=[
-            f"The cold-start protocol's test users of {data}, splits 0 to {settings.splits - 1}: {len(people)} "
+            f"The cold-start protocol's test users of {data}, the first {settings.splits} split(s): {len(people)} "
             f"episodes of {len(set(people))} people, 40 steps, the same random numbers for every arm. The default is "
             "the empirical-Bayes start with five epochs, sampled as served, its noise as in the settings.",
             "Hits: mean over episodes. Differences are paired by person, a person's splits averaged first, standard "
