@@ -1,4 +1,4 @@
-"""Who plays: every policy of a comparison by name, its own settings tuned on the split's validation users."""
+"""Who plays: every policy of a comparison by name, its own settings tuned on people of the split who are not tested."""
 
 from __future__ import annotations
 
@@ -168,11 +168,9 @@ class Lineup:
 
     @cached_property
     def _judges(self) -> Judges:
-        """The folds' users, as many as judge meta-training, and validation users last, in the space that serves."""
-        problem, settings = self.problem, self.config.train
-        most = -(-settings.jury_users // len(problem.folds))
-        folds = [(space, users[:most]) for space, users in problem.folds if most]
-        return [*folds, (problem.space, problem.split.validation)]
+        """Who judges meta-training, validation users last, each in a space that has not seen them."""
+        problem = self.problem
+        return [*problem.jury(self.config.train.jury_users), (problem.space, problem.split.validation)]
 
     def _plain_hb(self, vectors: NDArray[np.float32]) -> OnlinePolicy:
         """The twenty-line bandit: the ten strongest directions as they are, noise .15, nothing tuned."""

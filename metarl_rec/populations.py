@@ -127,9 +127,7 @@ class TrainingPopulations:
         settings = self.config.train
         if self.validation is not None or settings.learns_features:
             return []
-        folds = self.problem.folds
-        most = -(-settings.jury_users // len(folds))
-        return [self._logged(space, members[:most]) for space, members in folds if most]
+        return [self._logged(space, members) for space, members in self.problem.jury(settings.jury_users)]
 
     def _logged(self, space: TaskSpace, members: NDArray[np.int64]) -> Group:
         problem = self.problem

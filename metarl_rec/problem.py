@@ -49,6 +49,11 @@ class Problem:
     topics: NDArray[np.float32] | None
     folds: list[tuple[TaskSpace, NDArray[np.int64]]]
 
+    def jury(self, most: int) -> list[tuple[TaskSpace, NDArray[np.int64]]]:
+        """Returns about `most` meta-train users, as many of every fold, with the space that has not seen them."""
+        share = -(-most // len(self.folds))
+        return [(space, users[:share]) for space, users in self.folds if share]
+
 
 def build_problem(dataset: Dataset, split: UserSplit, embeddings: FoldedEmbeddings, config: RunConfig) -> Problem:
     """Fits the prior on the split's meta-train users, once on all and once for each cross-fitting fold.
