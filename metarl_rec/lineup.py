@@ -36,7 +36,8 @@ _SCALES = (0.1, 0.2, 0.4)
 _LOGIT_SCALES = (0.5, 1.0, 2.0)
 _FORGETTING = (0.0, 0.01, 0.03, 0.1)
 _THOMPSON_NOISE = (0.05, 0.1, 0.2)
-_PPO_SCALES = (0.1, 0.2, 0.4, 1.0, 2.0)
+_PPO_SCALES = (0.1, 0.2, 0.4, 1.0, 2.0, 4.0)
+_MELU_ITERATIONS = (200, 600)
 
 
 class Lineup:
@@ -97,7 +98,7 @@ class Lineup:
             "LinUCB": self._lin_ucb,
             "logistic UCB": self._logistic_ucb,
             "BPR fold-in": self._fold_in,
-            "MeLU": lambda vectors: MeLUPolicy(self._melu, vectors, self._melu_items),
+            "MeLU": self._melu,
             "PPO from scratch": self._scratch,
             "PPO, joint pre-training": self._joint,
             "meta-policy": lambda vectors: FixedPolicy(
@@ -267,11 +268,22 @@ class Lineup:
         return np.column_stack([self.problem.item_vectors, 3 * mu]).astype(np.float32)
 
     @cached_property
-    def _melu(self) -> MeLU:
+    def _melu_nets(self) -> dict[int, MeLU]:
         problem = self.problem
         return train_melu(
-            problem.rewards, problem.user_vectors, self._melu_items, problem.split.train, seed=self.config.seed
+            problem.rewards,
+            problem.user_vectors,
+            self._melu_items,
+            problem.split.train,
+            seed=self.config.seed,
+            iterations=_MELU_ITERATIONS,
         )
+
+    def _melu(self, vectors: NDArray[np.float32]) -> OnlinePolicy:
+        def make(iterations: int, vectors: NDArray[np.float32]) -> OnlinePolicy:
+            return MeLUPolicy(self._melu_nets[iterations], vectors, self._melu_items)
+
+        return make(self._tuned("MeLU", _MELU_ITERATIONS, make), vectors)
 
     def _tuned(self, key: str, grid: Sequence[Any], make: Callable[[Any, NDArray[np.float32]], OnlinePolicy]) -> Any:
         """Returns the setting of the grid with which validation users get most; ties keep the earlier one."""

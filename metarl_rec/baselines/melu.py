@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,13 +98,14 @@ def train_melu(
     users: NDArray[np.int64],
     *,
     seed: int,
-    iterations: int = 600,
+    iterations: Sequence[int] = (200,),
     batch: int = 32,
     size: int = 40,
-) -> MeLU:
-    """Returns the network after first-order meta-training on `users`, on the protocol's own rewards.
+) -> dict[int, MeLU]:
+    """Returns the network after as many updates of first-order meta-training on `users` as are asked for.
 
-    Every task's support and query are half positives, half other items, so that there is something to learn from.
+    Rewards are the protocol's own. Every task's support and query are half positives, half other items, so that there
+    is something to learn from.
 
     Args:
         rewards: [U, n] uint8.
@@ -110,7 +113,7 @@ def train_melu(
         item_vectors: [n, A].
         users: [N], the meta-train users.
         seed: decides weights and draws.
-        iterations: outer updates; cross-fitted users of ML-100K get 21.6 hits in forty after 600 and 20.9 after 200.
+        iterations: numbers of outer updates after which the network is returned as it is then.
         batch: tasks an update.
         size: items in a support and in a query.
 
@@ -124,7 +127,8 @@ def train_melu(
         net = MeLU(user_vectors.shape[1], item_vectors.shape[1]).double()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
     people, things = torch.from_numpy(user_vectors).double(), torch.from_numpy(item_vectors).double()
-    for _ in range(iterations):
+    nets: dict[int, MeLU] = {}
+    for done in range(1, max(iterations) + 1):
         chosen = draw.choice(users, min(batch, len(users)), replace=False)
         support, query = (_sample(rewards, chosen, size, draw) for _ in range(2))
         user, item = net.embed(people[chosen], things)
@@ -135,7 +139,9 @@ def train_melu(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return net.eval()
+        if done in iterations:
+            nets[done] = deepcopy(net).eval()
+    return nets
 
 
 def _sample(rewards: NDArray[np.uint8], users: NDArray[np.int64], size: int, draw: np.random.Generator) -> _Sample:
