@@ -135,8 +135,8 @@ def report(settings: Settings, played: list[dict[str, Any]]) -> ProtocolResult:
         "plays the same people with the same random numbers.",
         "Baselines are tuned by those who are not tested: the hierarchical-Bayes family by everybody who judges which "
         "parameters of ours ship (validation users, and train users in spaces that have not seen them), LinUCB, "
-        "logistic UCB, BPR fold-in, MeLU and PPO by validation users. HB linear, SVD 10 is the published plain form and "
-        "has nothing to choose.",
+        "logistic UCB, BPR fold-in, MeLU and PPO by validation users. HB linear, SVD 10 is the published plain form: "
+        "nothing of it is tuned.",
         "Standard errors: a person's difference is averaged over splits first, then over people. Harmed: share of "
         "episodes with strictly fewer hits than the policy compared with.",
     ]
