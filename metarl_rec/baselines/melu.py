@@ -115,7 +115,7 @@ def train_melu(
         seed: decides weights and draws.
         iterations: numbers of outer updates after which the network is returned as it is then.
         batch: tasks an update.
-        size: items in a support and in a query.
+        size: items in a query, and most in a support.
 
     Reference: Lee et al., "MeLU: Meta-Learned User Preference Estimator for Cold-Start Recommendation", KDD 2019,
         arXiv:1908.00413, alg. 1.
@@ -131,10 +131,10 @@ def train_melu(
     for done in range(1, max(iterations) + 1):
         chosen = draw.choice(users, min(batch, len(users)), replace=False)
         support, query = (_sample(rewards, chosen, size, draw) for _ in range(2))
+        # Histories of every length up to the support's: trained on long ones alone, it falls for the first reactions.
+        known = draw.random(support.items.shape).argsort(axis=1) < draw.integers(size + 1, size=len(chosen))[:, None]
         user, item = net.embed(people[chosen], things)
-        fast = net.adapt(
-            user, item[support.items], support.rewards, torch.ones_like(support.rewards, dtype=torch.bool), detach=False
-        )
+        fast = net.adapt(user, item[support.items], support.rewards, torch.from_numpy(known), detach=False)
         loss = (net.decide(fast, user, item[query.items]) - query.rewards).square().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
