@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["DUAL_CLIP", "LOG_RATIO_BOUND", "MAX_FATIGUE", "MIN_STEP", "POPULARITY_PIVOT", "InnerParams"]
+__all__ = [
+    "DUAL_CLIP",
+    "LOG_RATIO_BOUND",
+    "MAX_FATIGUE",
+    "MIN_STEP",
+    "POPULARITY_PIVOT",
+    "InnerParams",
+    "value_weight_of",
+]
 
 DUAL_CLIP = 3.0
 """A bad action that has become this many times more likely than when it was shown gives no gradient any more: PPO's own
@@ -74,3 +83,8 @@ class InnerParams(BaseModel):
     organic_weight: Annotated[float, Field(ge=0, le=1)] = 0.4
     caution: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0
     kl_limit_nats: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+def value_weight_of(noise: float) -> tuple[float, float, float, float]:
+    """Returns `value_weight` where every reward has the same residual variance, > 0."""
+    return -math.log(noise), 0.0, 0.0, 0.0

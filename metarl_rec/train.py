@@ -18,6 +18,7 @@ from metarl_rec.config import RunConfig
 from metarl_rec.errors import ConfigError
 from metarl_rec.gate import improves, worth
 from metarl_rec.inner_loop import Order
+from metarl_rec.inner_params import value_weight_of
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.outer_loop import maml_gradient, reptile_update
 from metarl_rec.populations import TrainingPopulations
@@ -131,13 +132,10 @@ def _chosen_start(populations: TrainingPopulations) -> tuple[MetaParams, Validat
     """
     config = populations.config
     given = start_of(populations.problem, config)
-    starts = [given, *(replace(given, value_weight=_weights(noise)) for noise in config.train.start_noises)]
+    weights = [torch.tensor(value_weight_of(noise)) for noise in config.train.start_noises]
+    starts = [given, *(replace(given, value_weight=each) for each in weights)]
     judged = [(meta, validate(populations, meta)) for meta in starts]
     return max(judged, key=lambda pair: float(worth(pair[1], config.train.harm_cost).mean()))
-
-
-def _weights(noise: float) -> torch.Tensor:
-    return torch.tensor([-math.log(noise), 0.0, 0.0, 0.0])
 
 
 def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[TrainingState, float]:

@@ -25,6 +25,7 @@ from metarl_rec.config import RunConfig, assigned, validated
 from metarl_rec.cross_fitting import FoldedEmbeddings
 from metarl_rec.dataset import Dataset, UserSplit
 from metarl_rec.errors import ConfigError
+from metarl_rec.inner_params import value_weight_of
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.problem import Problem, build_problem
@@ -183,7 +184,7 @@ def _suggested(trial: optuna.Trial, config: RunConfig) -> RunConfig:
 def _as_settings(chosen: dict[str, Any]) -> dict[str, Any]:
     out = {name: value for name, value in chosen.items() if name != "noise"}
     if "noise" in chosen:
-        out["inner.value_weight"] = [-math.log(chosen["noise"]), 0.0, 0.0, 0.0]
+        out["inner.value_weight"] = list(value_weight_of(chosen["noise"]))
     return out
 
 

@@ -24,7 +24,7 @@ from metarl_rec.tasks import TaskSpace
 from metarl_rec.threads import share_cores
 from metarl_rec.workspace import Workspace
 
-__all__ = ["Fold", "arguments", "folds_of", "judge", "starts_in"]
+__all__ = ["Fold", "arguments", "judge"]
 
 UNADAPTED = "unadapted"
 
@@ -48,25 +48,15 @@ class Fold:
     number: int
 
     def starts(self, space: TaskSpace | None = None) -> NDArray[np.float32]:
-        """Returns w0 [N, D] of the users in their space or another one."""
-        return starts_in(space or self.space, self.problem, self.users, self.config)
+        """Returns w0 [N, D] of the users in their space or another one, with the gain of attributes before training."""
+        space = space or self.space
+        nowhere = np.zeros(space.features.shape[1])
+        return space.starts(self.problem.user_vectors[self.users], nowhere, self.config.prior.attribute_gain)
 
     def hits(self, policy: OnlinePolicy) -> NDArray[np.float64]:
         """Returns each user's hits at 40."""
         rewards = cold_start_rewards(self.problem, policy, self.users, self.config.seed, "cross-fitted")
         return np.asarray(rewards.sum(axis=1), np.float64)
-
-
-def starts_in(space: TaskSpace, problem: Problem, users: NDArray[np.int64], config: RunConfig) -> NDArray[np.float32]:
-    """Returns w0 [N, D] of users in a space, with the gain of attributes before meta-training."""
-    nowhere = np.zeros(space.features.shape[1])
-    return space.starts(problem.user_vectors[users], nowhere, config.prior.attribute_gain)
-
-
-def folds_of(problem: Problem, config: RunConfig) -> Iterator[Fold]:
-    """Yields the folds of a split."""
-    for number, (space, users) in enumerate(problem.folds):
-        yield Fold(problem, config, space, users, number)
 
 
 def arguments(about: str | None, splits: int) -> argparse.Namespace:
@@ -98,7 +88,7 @@ def judge(
     for split in range(asked.splits):
         config = load_config(None, [f"seed={split}"])
         problem = split_problem(Workspace(asked.workdir), config)
-        folds = list(folds_of(problem, config))
+        folds = [Fold(problem, config, *fitted, number) for number, fitted in enumerate(problem.folds)]
         for fold in folds:
             people += [problem.dataset.user_ids[user] for user in fold.users]
             before = FixedPolicy(fold.space.popularity + fold.starts() @ fold.space.features.T)

@@ -9,7 +9,7 @@ people, a person's splits averaged first, paired with the Gaussian prior that sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -25,17 +25,6 @@ from tests.learning.set_encoder import Proposing, trained
 
 GAUSSIAN, NOISE, STEPS = "Gaussian", 0.2, 40
 ENCODERS = {"set encoder of 16 tastes": (16, 1e-3), "set encoder of 16 tastes, slowly": (16, 1e-4)}
-NAMES = [
-    GAUSSIAN,
-    "without item attributes",
-    "two Gaussians by activity",
-    "three Gaussians by activity",
-    "item-item weights (EASE), .1",
-    "item-item weights (EASE), .3",
-    *ENCODERS,
-    "one look ahead, .25",
-    "one look ahead, 1",
-]
 
 
 def gaussian(fold: Fold, space: TaskSpace | None = None) -> HierarchicalBayesPolicy:
@@ -186,31 +175,30 @@ class Lookahead(HierarchicalBayesPolicy):
         return expected - best(np.zeros_like(slope))
 
 
+MAKERS: dict[str, Callable[[Fold], OnlinePolicy]] = {
+    GAUSSIAN: gaussian,
+    "without item attributes": without_items,
+    "two Gaussians by activity": partial(mixture, groups=2),
+    "three Gaussians by activity": partial(mixture, groups=3),
+    "item-item weights (EASE), .1": partial(WithNeighbours, share=0.1),
+    "item-item weights (EASE), .3": partial(WithNeighbours, share=0.3),
+    "one look ahead, .25": partial(Lookahead, share=0.25),
+    "one look ahead, 1": partial(Lookahead, share=1.0),
+}
+
+
 def policies(folds: list[Fold]) -> Iterator[tuple[Fold, str, OnlinePolicy]]:
     """Yields everything that is tried for every fold."""
-    makers = [
-        gaussian,
-        without_items,
-        partial(mixture, groups=2),
-        partial(mixture, groups=3),
-        partial(WithNeighbours, share=0.1),
-        partial(WithNeighbours, share=0.3),
-        *(None for _ in ENCODERS),
-        partial(Lookahead, share=0.25),
-        partial(Lookahead, share=1.0),
-    ]
-    for name, make in zip(NAMES, makers, strict=True):
-        networks = [trained(folds[half::2], NOISE, *ENCODERS[name]) for half in (1, 0)] if make is None else []
+    for name, make in MAKERS.items():
         for fold in folds:
-            if make is None:
-                space = fold.space
-                policy: OnlinePolicy = Proposing(
-                    space.features, space.popularity, fold.starts(), NOISE, network=networks[fold.number % 2]
-                )
-            else:
-                policy = make(fold)
-            yield fold, name, policy
+            yield fold, name, make(fold)
+    for name, (width, rate) in ENCODERS.items():
+        # People of even folds are played by the network that odd ones trained, and the other way round.
+        networks = [trained(folds[half::2], NOISE, width, rate) for half in (1, 0)]
+        for fold in folds:
+            space, network = fold.space, networks[fold.number % 2]
+            yield fold, name, Proposing(space.features, space.popularity, fold.starts(), NOISE, network=network)
 
 
 if __name__ == "__main__":
-    judge(arguments(__doc__, 3), policies, GAUSSIAN, NAMES)
+    judge(arguments(__doc__, 3), policies, GAUSSIAN, [*MAKERS, *ENCODERS])
