@@ -68,6 +68,8 @@ class TrainConfig(_Frozen):
         jury_users: cross-fitted train users who judge beside the validation users which parameters ship.
         start_noises: residual variances of a reward that the start is chosen from by those who judge, harm counted,
             beside `inner.value_weight` as it is given; none leaves it as given.
+        start_forgettings: rates of forgetting that it is chosen from likewise, each with each of those, beside
+            `inner.forgetting` as it is given; not where that is 0, for then nothing is forgotten.
         harm_cost: rewards that a person counts as having lost besides, in that judgement, where they got strictly less
             than without adaptation.
         validation_users: latent-factor users that validate in a world that moves.
@@ -93,6 +95,7 @@ class TrainConfig(_Frozen):
     validation_repeats: int = Field(default=4, ge=1, le=100)
     jury_users: int = Field(default=400, ge=0, le=100_000)
     start_noises: tuple[Annotated[float, Field(gt=0, le=100)], ...] = (0.1, 0.15, 0.2, 0.3)
+    start_forgettings: tuple[Annotated[float, Field(gt=0, le=10)], ...] = (0.01, 0.1)
     harm_cost: float = Field(default=5.0, ge=0, le=1000)
     population: Literal["logged", "latent", "mixed"] = "logged"
     form: Literal["bandit", "session"] = "bandit"

@@ -25,7 +25,7 @@ from metarl_rec.populations import TrainingPopulations
 from metarl_rec.problem import Problem
 from metarl_rec.task_batches import rollout_params, task_batch
 from metarl_rec.training_state import TrainingState, load_state, save_state
-from metarl_rec.validate import Validation, validate
+from metarl_rec.validate import Validation, validate, validate_rivals
 
 __all__ = ["Progress", "TrainResult", "meta_train", "start_of"]
 
@@ -126,15 +126,20 @@ def meta_train(
 
 
 def _chosen_start(populations: TrainingPopulations) -> tuple[MetaParams, Validation]:
-    """Returns the empirical-Bayes start whose residual variance those who judge get most with, and what they get.
+    """Returns the empirical-Bayes start whose residual variance and forgetting those who judge get most with, and what
+    they get.
 
-    The likelihood's variance belongs to what empirical Bayes estimates, as the prior does. Ties keep the settings'.
+    The likelihood's variance belongs to what empirical Bayes estimates, as the prior does; so does how fast tastes
+    move, where they do. Ties keep the settings'.
     """
     config = populations.config
     given = start_of(populations.problem, config)
-    weights = [torch.tensor(value_weight_of(noise)) for noise in config.train.start_noises]
-    starts = [given, *(replace(given, value_weight=each) for each in weights)]
-    judged = [(meta, validate(populations, meta)) for meta in starts]
+    noises = [given.value_weight, *(torch.tensor(value_weight_of(noise)) for noise in config.train.start_noises)]
+    rates = [given.log_forgetting]
+    if config.inner.forgetting > 0:
+        rates += [torch.tensor(math.log(rate)) for rate in config.train.start_forgettings]
+    starts = [replace(given, value_weight=noise, log_forgetting=rate) for rate in rates for noise in noises]
+    judged = zip(starts, validate_rivals(populations, starts), strict=True)
     return max(judged, key=lambda pair: float(worth(pair[1], config.train.harm_cost).mean()))
 
 

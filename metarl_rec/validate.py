@@ -7,7 +7,9 @@ it learns features, they do not judge.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from metarl_rec.populations import Group, TrainingPopulations
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 
-__all__ = ["Validation", "validate"]
+__all__ = ["Validation", "validate", "validate_rivals"]
 
 _APART = 1_000_003
 """Between the seeds of two validations' worlds; no training has as many iterations, so none meets these draws."""
@@ -59,34 +61,50 @@ class Validation:
 
 def validate(populations: TrainingPopulations, meta: MetaParams) -> Validation:
     """Returns what everybody who judges gets in the training's world, the same draws for every `meta`."""
+    return validate_rivals(populations, [meta])[0]
+
+
+def validate_rivals(populations: TrainingPopulations, metas: Sequence[MetaParams]) -> list[Validation]:
+    """Returns the validation of each of `metas`, which differ in the inner loop's settings alone.
+
+    Without adaptation they are one policy, which is played once.
+    """
     repeats = populations.config.train.validation_repeats
-    judged = [_group(populations, group, meta, 1) for group in populations.cross_fitted()]
-    before, after, harmed = _group(populations, populations.for_validation(), meta, repeats)
-    return Validation(
-        before=float(before.mean()),
-        after=float(after.mean()),
-        rewards=tuple(float(r) for part in (*(a for _, a, _ in judged), after) for r in part),
-        harmed=tuple(float(h) for part in (*(h for _, _, h in judged), harmed) for h in part),
-    )
-
-
-def _group(
-    populations: TrainingPopulations, group: Group, meta: MetaParams, repeats: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Returns every user's rewards [N] before and after adaptation, and how often they were harmed [N]."""
-    problem, config = populations.problem, populations.config
-    space = meta.scaled(group.space)
-    starts = meta.initialization.numpy() + np.float32(meta.attribute_gain) * group.shift
-    inner = meta.inner_params(config.inner)
-    policies: list[OnlinePolicy] = [
-        FixedPolicy(space.popularity + starts @ space.features.T, inner.temperature),
-        AdaptedPolicy(space.features, space.popularity, starts, inner, topics=problem.topics),
+    judged = [_group(populations, group, metas, 1) for group in populations.cross_fitted()]
+    validated = _group(populations, populations.for_validation(), metas, repeats)
+    return [
+        Validation(
+            before=float(validated[rival].before.mean()),
+            after=float(validated[rival].after.mean()),
+            rewards=tuple(float(r) for part in (*judged, validated) for r in part[rival].after),
+            harmed=tuple(float(h) for part in (*judged, validated) for h in part[rival].harmed),
+        )
+        for rival in range(len(metas))
     ]
-    played = np.zeros((2, repeats, len(group.users)))
+
+
+class _Played(NamedTuple):
+    """One group's rewards [N] before and after adaptation, and the share of roll-outs that adapting harmed [N]."""
+
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    harmed: NDArray[np.float64]
+
+
+def _group(populations: TrainingPopulations, group: Group, metas: Sequence[MetaParams], repeats: int) -> list[_Played]:
+    problem, config = populations.problem, populations.config
+    space = metas[0].scaled(group.space)
+    starts = metas[0].initialization.numpy() + np.float32(metas[0].attribute_gain) * group.shift
+    settings = [meta.inner_params(config.inner) for meta in metas]
+    policies: list[OnlinePolicy] = [
+        FixedPolicy(space.popularity + starts @ space.features.T, settings[0].temperature),
+        *(AdaptedPolicy(space.features, space.popularity, starts, inner, topics=problem.topics) for inner in settings),
+    ]
+    played = np.zeros((len(policies), repeats, len(group.users)))
     for repeat in range(repeats):
         for index, policy in enumerate(policies):
             env = populations.env(group.population, group.users, seed=config.seed + (repeat + 1) * _APART)
             rollout = play(env, policy, config.train.horizon, generator(config.seed, "validate", repeat))
             played[index, repeat] = rollout.rewards.sum(axis=(1, 2))
-    before, after = played
-    return before.mean(axis=0), after.mean(axis=0), (after < before).mean(axis=0)
+    before = played[0]
+    return [_Played(before.mean(axis=0), after.mean(axis=0), (after < before).mean(axis=0)) for after in played[1:]]

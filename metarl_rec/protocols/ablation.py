@@ -98,6 +98,7 @@ _DECIDED = {
     "train.validation_repeats": "",
     "train.jury_users": "",
     "train.start_noises": "",
+    "train.start_forgettings": "",
 }
 """What the protocol decides, with its own setting for it."""
 
@@ -145,7 +146,7 @@ def config_of(settings: Settings, arm: Arm, split: int) -> RunConfig:
     raw["train"]["iterations"] = raw["train"]["evaluate_every"] = settings.iterations
     # What validates is not asked: the last update's parameters are played.
     raw["train"]["validation_repeats"], raw["train"]["jury_users"] = 1, 0
-    raw["train"]["start_noises"] = []
+    raw["train"]["start_noises"] = raw["train"]["start_forgettings"] = []
     return validated(RunConfig, raw, "metarl-rec evaluate --help")
 
 

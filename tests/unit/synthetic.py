@@ -16,7 +16,7 @@ GENRES = ("action", "drama", "comedy", "war")
 def small_config(**train: object) -> RunConfig:
     """Returns settings that train in about a second on `small_dataset`."""
     settings = {"iterations": 8, "evaluate_every": 4, "horizon": 12, "folds": 3, "validation_repeats": 2}
-    settings |= {"start_noises": ()} | train
+    settings |= {"start_noises": (), "start_forgettings": ()} | train
     return RunConfig(
         min_positives=8, train=TrainConfig.model_validate(settings), prior=PriorConfig(max_rank=6, shrinkage=0.1)
     )

@@ -74,19 +74,29 @@ def test_people_whom_learned_features_remember_do_not_judge() -> None:
     assert list(judges.values()) == [len(problem.split.train), 0, 0]
 
 
-def test_start_takes_the_noise_with_which_those_who_judge_do_best() -> None:
-    config = small_config(iterations=0, start_noises=(0.02, 0.5, 50.0))
+@pytest.mark.parametrize(
+    ("forgetting", "rates"), [(0.0, [0.0]), (0.5, [0.5, 0.05])], ids=["remembers everything", "forgets"]
+)
+def test_start_takes_the_noise_and_forgetting_with_which_those_who_judge_do_best(
+    forgetting: float, rates: list[float]
+) -> None:
+    config = small_config(iterations=0, start_noises=(0.02, 0.5, 50.0), start_forgettings=(0.05,))
+    config = config.model_copy(update={"inner": config.inner.model_copy(update={"forgetting": forgetting})})
     problem = small_problem(config)
     populations = TrainingPopulations.fit(problem, config)
     given = start_of(problem, config)
-    weights = [given.value_weight, *(torch.tensor([-math.log(each), 0, 0, 0]) for each in config.train.start_noises)]
-    means = [
-        worth(validate(populations, replace(given, value_weight=each)), config.train.harm_cost).mean()
-        for each in weights
+    noises = [given.value_weight, *(torch.tensor([-math.log(each), 0, 0, 0]) for each in config.train.start_noises)]
+    starts = [
+        replace(given, value_weight=noise, log_forgetting=torch.tensor(math.log(max(rate, 1e-12))))
+        for rate in rates
+        for noise in noises
     ]
+    means = [worth(validate(populations, each), config.train.harm_cost).mean() for each in starts]
     assert len(set(means)) == len(means)
     result = meta_train(problem, config)
-    assert torch.equal(result.meta.value_weight, weights[int(np.argmax(means))])
+    best = starts[int(np.argmax(means))]
+    assert torch.equal(result.meta.value_weight, best.value_weight)
+    assert torch.equal(result.meta.log_forgetting, best.log_forgetting)
     assert worth(result.start, config.train.harm_cost).mean() == max(means)
 
 

@@ -15,7 +15,7 @@ from metarl_rec.workspace import Workspace
 from tests.unit.synthetic import small_config, small_dataset
 
 # What the protocol decides itself is left as it is by default.
-KEPT = ("iterations", "evaluate_every", "validation_repeats", "start_noises")
+KEPT = ("iterations", "evaluate_every", "validation_repeats", "start_noises", "start_forgettings")
 OURS = small_config(**{name: getattr(TrainConfig(), name) for name in KEPT})
 
 
