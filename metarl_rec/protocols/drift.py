@@ -38,7 +38,7 @@ WORLDS: dict[str, dict[str, Any]] = {
     "satiation": {"satiation": {"strength": 4.0}},
     "sessions": {"leaving": {"hazard": 0.02, "failure": 0.2, "boredom": 4.0, "tolerance": 0.25}},
 }
-OURS, UNADAPTED, POPULARITY = "adapted meta-policy", "meta-policy", "popularity"
+OURS, GREEDY, UNADAPTED, POPULARITY = "adapted meta-policy", "adapted, greedy", "meta-policy", "popularity"
 STATIONARY, FORGETTING = "HB linear, greedy", "HB linear, forgetting"
 PARTS: dict[str, Callable[[InnerParams], dict[str, Any]]] = {
     "adapted, value term only": lambda learned: {"policy_coef": 0.0},
@@ -185,8 +185,12 @@ class _Trial:
             STATIONARY: self._hb(count, noise, 0.0),
             FORGETTING: self._hb(count, *forgetting),
         }
-        for name, changed in {OURS: inner, **_with_parts_changed(inner, config.inner)}.items():
-            contenders[name] = AdaptedPolicy(space.features, space.popularity, starts, changed, topics=problem.topics)
+
+        def adapted(inner: InnerParams, *, greedy: bool = False) -> OnlinePolicy:
+            return AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=greedy, topics=problem.topics)
+
+        contenders |= {OURS: adapted(inner), GREEDY: adapted(inner, greedy=True)}
+        contenders |= {name: adapted(each) for name, each in _with_parts_changed(inner, config.inner).items()}
         rewards = {name: self._play(policy, self._judges, count, "judge") for name, policy in contenders.items()}
         return {
             "world": self._world,
@@ -251,10 +255,13 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         stationary, forgetting = ((totals[OURS] - totals[name]).ravel() for name in (STATIONARY, FORGETTING))
         bars.append(above(f"{world}: above tuned HB without forgetting", stationary))
         bars.append(not_below(f"{world}: HB with tuned forgetting", forgetting))
-        unadapted = measured((totals[OURS] - totals[UNADAPTED]).ravel(), sign=True)
+        unadapted, sampling = (
+            measured((totals[OURS] - totals[name]).ravel(), sign=True) for name in (UNADAPTED, GREEDY)
+        )
         verdict.append(
             f"{world}: adapted minus HB without forgetting {measured(stationary, sign=True)}, minus HB with tuned "
-            f"forgetting {measured(forgetting, sign=True)}, minus no adaptation {unadapted}."
+            f"forgetting {measured(forgetting, sign=True)}, minus no adaptation {unadapted}, minus the same without "
+            f"sampling {sampling}."
         )
         panels.append(_panel(world, here, settings.steps))
     return ProtocolResult(
@@ -266,7 +273,8 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
             "validation users, tuned the baselines and chose the iteration that counts.",
             "Ours is meta-trained in the world: forgetting is learned where tastes move, fatigue (discount .9) "
             "where showing has effects. HB with forgetting is the Kalman filter of drifting tastes, its noise and "
-            "forgetting tuned in the same world. Everybody plays the same users with the same random numbers.",
+            "forgetting tuned in the same world; both forms of HB are greedy, and ours samples, as it is served. "
+            "Everybody plays the same users with the same random numbers.",
             "Standard errors are over users; have less: share of users with less reward than under the other policy.",
         ],
         verdict=verdict,

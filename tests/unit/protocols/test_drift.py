@@ -38,6 +38,7 @@ def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path)
     assert set(drift.PARTS) - set(moving["totals"]) == {"adapted, no fatigue"}
     assert set(drift.PARTS) - set(satiated["totals"]) == {"adapted, no forgetting"}
     assert moving["totals"]["adapted, no forgetting"] != moving["totals"][drift.OURS]
+    assert moving["totals"][drift.GREEDY] != moving["totals"][drift.OURS]
     again = drift.run(settings, workspace, lambda *_: None)
     assert again.raw == result.raw
     gap = np.subtract(moving["totals"][drift.OURS], moving["totals"][drift.STATIONARY])
