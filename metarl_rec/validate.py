@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,28 +69,27 @@ def validate_rivals(populations: TrainingPopulations, metas: Sequence[MetaParams
     Without adaptation they are one policy, which is played once.
     """
     repeats = populations.config.train.validation_repeats
-    judged = [_group(populations, group, metas, 1) for group in populations.cross_fitted()]
-    validated = _group(populations, populations.for_validation(), metas, repeats)
-    return [
-        Validation(
-            before=float(validated[rival].before.mean()),
-            after=float(validated[rival].after.mean()),
-            rewards=tuple(float(r) for part in (*judged, validated) for r in part[rival].after),
-            harmed=tuple(float(h) for part in (*judged, validated) for h in part[rival].harmed),
+    groups = [_played(populations, group, metas, 1) for group in populations.cross_fitted()]
+    groups.append(_played(populations, populations.for_validation(), metas, repeats))
+    validations = []
+    for rival in range(1, len(metas) + 1):
+        after = [rewards[rival].mean(axis=0) for rewards in groups]
+        harmed = [(rewards[rival] < rewards[0]).mean(axis=0) for rewards in groups]
+        validations.append(
+            Validation(
+                before=float(groups[-1][0].mean(axis=0).mean()),
+                after=float(after[-1].mean()),
+                rewards=tuple(np.concatenate(after).tolist()),
+                harmed=tuple(np.concatenate(harmed).tolist()),
+            )
         )
-        for rival in range(len(metas))
-    ]
+    return validations
 
 
-class _Played(NamedTuple):
-    """One group's rewards [N] before and after adaptation, and the share of roll-outs that adapting harmed [N]."""
-
-    before: NDArray[np.float64]
-    after: NDArray[np.float64]
-    harmed: NDArray[np.float64]
-
-
-def _group(populations: TrainingPopulations, group: Group, metas: Sequence[MetaParams], repeats: int) -> list[_Played]:
+def _played(
+    populations: TrainingPopulations, group: Group, metas: Sequence[MetaParams], repeats: int
+) -> NDArray[np.float64]:
+    """Returns rewards [1 + M, repeats, N] of a group: without adaptation, then adapted by each of the M `metas`."""
     problem, config = populations.problem, populations.config
     space = metas[0].scaled(group.space)
     starts = metas[0].initialization.numpy() + np.float32(metas[0].attribute_gain) * group.shift
@@ -106,5 +104,4 @@ def _group(populations: TrainingPopulations, group: Group, metas: Sequence[MetaP
             env = populations.env(group.population, group.users, seed=config.seed + (repeat + 1) * _APART)
             rollout = play(env, policy, config.train.horizon, generator(config.seed, "validate", repeat))
             played[index, repeat] = rollout.rewards.sum(axis=(1, 2))
-    before = played[0]
-    return [_Played(before.mean(axis=0), after.mean(axis=0), (after < before).mean(axis=0)) for after in played[1:]]
+    return played
