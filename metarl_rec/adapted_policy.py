@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl_rec.divergence import policy_kl
 from metarl_rec.errors import AdaptationError
 from metarl_rec.fatigue import Exposure
 from metarl_rec.inner_params import InnerParams
@@ -126,6 +127,24 @@ class AdaptedPolicy:
         """Returns the adapted values [N, n], before fatigue."""
         values: NDArray[np.float32] = self._popularity + self.weights @ self._features.T
         return values
+
+    def effect(self) -> dict[str, list[float]]:
+        """Returns what the last adaptation did with each user: `ratios` formed in all epochs, `clipped` of them (by
+        either clip or the bound), and `kl_nats` from the initialization, over what was not shown yet."""
+        if self.history is None:
+            raise RuntimeError("effect comes after act")
+        rest = self.history.candidates.copy()
+        users, places = np.nonzero(self.history.shown >= 0)
+        rest[users, self.history.shown[users, places]] = False
+        before = self._popularity + self._starts @ self._features.T
+        rows = zip(self.values(), before, rest, strict=True)
+        return {
+            "ratios": self.stats[:, 0].tolist(),
+            "clipped": self.stats[:, 1].tolist(),
+            "kl_nats": [
+                round(policy_kl(after, start, left, self._inner.temperature), 4) for after, start, left in rows
+            ],
+        }
 
     def observe(self, feedback: Feedback) -> None:
         """Adapts every user from their starting point over their whole history."""

@@ -65,8 +65,11 @@ class TrainConfig(_Frozen):
         validation_repeats: roll-outs a validation averages over, with common random numbers.
         population: whose rewards the tasks are: logged users, latent-factor users, or both in turn.
         simulated_users: latent-factor users an iteration plays; as many as the fold has logged ones when absent.
-        jury_users: cross-fitted train users who judge beside the validation users which parameters ship.
-        start_noises: residual variances of a reward that the start is chosen from by those who judge, harm counted,
+        jury_users: meta-train users who choose the start beside the validation users, about as many of every fold, each
+            in a space that has not seen them. Half of the folds are kept from the outer loop, and those of them judge
+            which parameters ship. With 0, and where drawn users validate, validation users alone do both, and all
+            folds are trained on.
+        start_noises: residual variances of a reward that the start is chosen from by those who choose, harm counted,
             beside `inner.value_weight` as it is given; none leaves it as given.
         start_forgettings: rates of forgetting that it is chosen from likewise, each with each of those, beside
             `inner.forgetting` as it is given; not where that is 0, for then nothing is forgotten.
@@ -108,7 +111,7 @@ class TrainConfig(_Frozen):
     feature_rate: float = Field(default=0.0, ge=0, le=1)
     device: Literal["cpu", "cuda"] = "cpu"
     outer_temperature: float = Field(default=0.05, gt=0)
-    outer_value_coef: float = Field(default=4.0, ge=0)
+    outer_value_coef: float = Field(default=4.0, ge=0, allow_inf_nan=False)
 
     @property
     def learns_features(self) -> bool:
@@ -144,7 +147,7 @@ class RunConfig(_Frozen):
     """
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    threshold: float = 4.0
+    threshold: float = Field(default=4.0, allow_inf_nan=False)
     min_positives: int = Field(default=50, ge=0)
     min_ratings: int = Field(default=0, ge=0)
     embedding: EmbeddingConfig = EmbeddingConfig()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.lineup import Lineup
-from metarl_rec.policies import FixedPolicy
+from metarl_rec.policies import FixedPolicy, OnlinePolicy
 from metarl_rec.protocol import POLICIES
 
 __all__ = ["evaluate_lineup"]
@@ -25,6 +25,7 @@ def evaluate_lineup(
     names: Sequence[str] = POLICIES,
     *,
     on_policy: Callable[[str], None] | None = None,
+    on_played: Callable[[str, OnlinePolicy], None] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Returns each policy's rewards [N, 40] on the split's test users.
 
@@ -34,6 +35,7 @@ def evaluate_lineup(
         lineup: the split's policies.
         names: which of them.
         on_policy: called with a policy's name before it plays.
+        on_played: called with its name and itself after it has played.
     """
     problem, seed = lineup.problem, lineup.config.seed
     users = problem.split.test
@@ -44,4 +46,6 @@ def evaluate_lineup(
             on_policy(name)
         policy = lineup.policy(name, problem.user_vectors[users], oracle)
         rewards[name] = cold_start_rewards(problem, policy, users, seed, "evaluate")
+        if on_played is not None:
+            on_played(name, policy)
     return rewards

@@ -32,12 +32,12 @@ _CAUTION = 2.0
 _UCB_DIM = 32
 _NO_FATIGUE = (0.0, 0.0, 0.0)
 _BONUSES = (0.05, 0.2, 0.5)
-_SCALES = (0.1, 0.2, 0.4)
-_LOGIT_SCALES = (0.5, 1.0, 2.0)
+_SCALES = (0.025, 0.05, 0.1, 0.2, 0.4)
+_LOGIT_SCALES = (0.5, 1.0, 2.0, 4.0)
 _FORGETTING = (0.0, 0.01, 0.03, 0.1)
-_THOMPSON_NOISE = (0.02, 0.05, 0.1, 0.2)
-_PPO_SCALES = (0.1, 0.2, 0.4, 1.0, 2.0, 4.0)
-_MELU_ITERATIONS = (200, 600)
+_THOMPSON_NOISE = (0.01, 0.02, 0.05, 0.1, 0.2)
+_PPO_SCALES = (0.1, 0.2, 0.4, 1.0, 2.0, 4.0, 8.0)
+_MELU_ITERATIONS = (200, 600, 1200)
 
 
 class Lineup:
@@ -122,6 +122,7 @@ class Lineup:
             ),
             "HB linear, greedy": lambda vectors: self._hb("HB linear, greedy", vectors, NOISE_GRID, _noisy),
             ADAPTED: adapted,
+            "adapted, value term only": partial(adapted, inner=inner.model_copy(update={"policy_coef": 0.0})),
             "adapted, cautious": partial(adapted, inner=inner.model_copy(update={"caution": _CAUTION})),
             "adapted, greedy": partial(adapted, greedy=True),
         }

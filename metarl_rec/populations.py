@@ -96,38 +96,50 @@ class TrainingPopulations:
         Drawn users are new ones in every iteration; they have no attributes, so they start at the initialization.
         """
         settings = self.config.train
-        fold = iteration % settings.folds
+        trained = settings.folds - self._jury_folds
+        fold = iteration % trained
         space, members = self.problem.folds[fold]
         kind = settings.population
         if kind == "mixed":
-            kind = "latent" if iteration // settings.folds % 2 else "logged"
+            kind = "latent" if iteration // trained % 2 else "logged"
         if kind == "logged":
             return self._logged(space, members)
         count = settings.simulated_users or len(members)
         users = self.priors[fold].draw(count, seed=self.config.seed * 1_000_003 + iteration)
         return Group(users, np.arange(count), np.zeros((count, space.features.shape[1]), np.float32), space)
 
-    def for_validation(self) -> Group:
-        """Returns who validates."""
+    @property
+    def _jury_folds(self) -> int:
+        """How many folds judge and are not trained on; none where nobody's logs judge."""
+        settings = self.config.train
+        return settings.folds // 2 if self.validation is None and settings.jury_users else 0
+
+    def choosers(self) -> list[Group]:
+        """Returns who chooses the start, validation users last: of all folds, for nothing has been trained on yet."""
+        return [*self._jury(range(self.config.train.folds)), self._validating(-1)]
+
+    def judges(self) -> list[Group]:
+        """Returns who judges which parameters ship, validation users last: nobody whom the outer loop has played."""
+        folds = self.config.train.folds
+        return [*self._jury(range(folds - self._jury_folds, folds)), self._validating(-2)]
+
+    def _jury(self, folds: range) -> list[Group]:
+        """Returns train users of some folds, in the space that has not seen them; none where drawn users judge."""
+        if self.validation is not None:
+            return []
+        jury = self.problem.jury(self.config.train.jury_users)
+        return [self._logged(space, members) for space, members in (jury[fold] for fold in folds if jury)]
+
+    def _validating(self, draw: int) -> Group:
+        """Returns validation users, or users drawn from a prior fitted on them: others for every negative `draw`."""
         problem = self.problem
         if self.validation is None:
             return self._logged(problem.space, problem.split.validation)
         count = self.config.train.validation_users
-        # A seed that no iteration's population has.
-        users = self.validation.draw(count, seed=-1 - self.config.seed)
+        # Seeds that no iteration's population has.
+        users = self.validation.draw(count, seed=draw - 2 * self.config.seed)
         shift = np.zeros((count, problem.space.features.shape[1]), np.float32)
         return Group(users, np.arange(count), shift, problem.space)
-
-    def cross_fitted(self) -> list[Group]:
-        """Returns the train users who judge beside those who validate.
-
-        None where drawn users validate, and none where features are learned: the outer loop has seen these people, and
-        remembers them in more than a dozen scalars.
-        """
-        settings = self.config.train
-        if self.validation is not None or settings.learns_features:
-            return []
-        return [self._logged(space, members) for space, members in self.problem.jury(settings.jury_users)]
 
     def _logged(self, space: TaskSpace, members: NDArray[np.int64]) -> Group:
         problem = self.problem

@@ -33,6 +33,7 @@ POLICIES = (
     "HB linear, greedy",
     ADAPTED,
     "adapted, greedy",
+    "adapted, value term only",
     "adapted, cautious",
     "oracle",
 )
@@ -40,8 +41,8 @@ POLICIES = (
 
 `meta-policy` is the initialization without adaptation, sampled as served. HB linear is the hierarchical-Bayes linear
 bandit with the same prior and side information; its plain form has the ten strongest directions and nothing else.
-`adapted meta-policy` samples at the checkpoint's temperature, as the service does; `cautious` goes only part
-of the way while there is little evidence.
+`adapted meta-policy` samples at the checkpoint's temperature, as the service does; `value term only` leaves out PPO's
+policy-gradient term, `cautious` goes only part of the way while there is little evidence.
 """
 
 CORE_POLICIES = (

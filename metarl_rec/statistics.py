@@ -1,7 +1,8 @@
 """Cold-start curves from raw per-user results: means, standard errors over users, paired differences, users harmed.
 
-A user who is a test user of several splits has several episodes. Their results are averaged over splits first; standard
-errors are then over distinct users, because episodes of one user are not independent.
+A user who is a test user of several splits has several episodes, which are not independent. Levels (hits, shares of
+users harmed) are means over episodes, as published tables average, with standard errors clustered by user; paired
+differences are averaged over a user's episodes first, then over users, as science.md section 1 asks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metarl_rec.protocol import HORIZONS
 
-__all__ = ["Comparison", "Episodes", "PolicyRow", "by_user", "compare", "curve", "summarize"]
+__all__ = ["Comparison", "Episodes", "PolicyRow", "by_user", "compare", "curve", "over_episodes", "summarize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class PolicyRow:
 
     Attributes:
         policy: its name.
-        hits: mean cumulated reward at each horizon, over users.
-        standard_errors: of those means.
+        hits: mean cumulated reward at each horizon, over episodes.
+        standard_errors: of those means, clustered by user.
     """
 
     policy: str
@@ -55,9 +56,10 @@ class Comparison:
     Attributes:
         policy: the policy judged.
         against: the policy compared with.
-        difference: mean paired difference of hits at each horizon.
+        difference: mean paired difference of hits at each horizon, over users.
         standard_errors: of those differences.
         harmed: share of episodes with strictly fewer hits than `against`, at each horizon.
+        harmed_errors: standard errors of those shares, clustered by user.
     """
 
     policy: str
@@ -65,6 +67,7 @@ class Comparison:
     difference: dict[int, float]
     standard_errors: dict[int, float]
     harmed: dict[int, float]
+    harmed_errors: dict[int, float]
 
 
 def by_user(user_ids: ArrayLike, values: NDArray[Any]) -> NDArray[np.float64]:
@@ -75,14 +78,26 @@ def by_user(user_ids: ArrayLike, values: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray((sums / counts[:, None]).reshape(len(counts), *values.shape[1:]), dtype=np.float64)
 
 
-def _mean_and_error(values: NDArray[np.float64], horizons: Sequence[int]) -> tuple[dict[int, float], dict[int, float]]:
-    users = len(values)
-    errors = values.std(axis=0, ddof=1) / np.sqrt(users) if users > 1 else np.full(values.shape[1], np.nan)
-    means = values.mean(axis=0)
-    return (
-        {h: float(m) for h, m in zip(horizons, means, strict=True)},
-        {h: float(e) for h, e in zip(horizons, errors, strict=True)},
-    )
+def over_episodes(user_ids: ArrayLike, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the mean of values [E, H] over episodes [H] and its standard error [H], clustered by user; NaN for one.
+
+    Reference: Cochran, "Sampling Techniques", 3rd ed. 1977, eq. 9.3 (ratio estimator of clusters of unequal size).
+    """
+    _, index = np.unique(np.asarray(user_ids), return_inverse=True)
+    users, means = int(index.max()) + 1, values.mean(axis=0, dtype=np.float64)
+    sums = np.stack([np.bincount(index, weights=column) for column in (values - means).T], axis=1)
+    if users == 1:
+        return means, np.full(len(means), np.nan)
+    return means, np.sqrt(np.square(sums).sum(axis=0) * users / (users - 1)) / len(values)
+
+
+def _over_users(user_ids: ArrayLike, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the mean of values [E, H] over users [H], each one's episodes averaged first, and its error [H]."""
+    return over_episodes(np.unique(np.asarray(user_ids)), by_user(user_ids, values))
+
+
+def _at(horizons: Sequence[int], figures: NDArray[np.float64]) -> dict[int, float]:
+    return {horizon: float(figure) for horizon, figure in zip(horizons, figures, strict=True)}
 
 
 def _hits(rewards: NDArray[np.float32], horizons: Sequence[int]) -> NDArray[np.float64]:
@@ -94,28 +109,26 @@ def summarize(episodes: Episodes, horizons: Sequence[int] = HORIZONS) -> list[Po
     """Returns one row a policy, in the order of `episodes.rewards`."""
     rows = []
     for name, rewards in episodes.rewards.items():
-        means, errors = _mean_and_error(by_user(episodes.user_ids, _hits(rewards, horizons)), horizons)
-        rows.append(PolicyRow(name, means, errors))
+        means, errors = over_episodes(episodes.user_ids, _hits(rewards, horizons))
+        rows.append(PolicyRow(name, _at(horizons, means), _at(horizons, errors)))
     return rows
 
 
 def compare(episodes: Episodes, policy: str, against: str, horizons: Sequence[int] = HORIZONS) -> Comparison:
     """Returns the paired comparison of two policies that played the same episodes."""
     gap = _hits(episodes.rewards[policy], horizons) - _hits(episodes.rewards[against], horizons)
-    means, errors = _mean_and_error(by_user(episodes.user_ids, gap), horizons)
-    harmed = {h: float(share) for h, share in zip(horizons, (gap < 0).mean(axis=0), strict=True)}
-    return Comparison(policy, against, means, errors, harmed)
+    figures = (*_over_users(episodes.user_ids, gap), *over_episodes(episodes.user_ids, gap < 0))
+    return Comparison(policy, against, *(_at(horizons, each) for each in figures))
 
 
 def curve(
     episodes: Episodes, policy: str, against: str | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns a policy's mean cumulated reward after each step [T] and its standard error [T], over users.
+    """Returns a policy's mean cumulated reward after each step [T] and its standard error [T].
 
-    With `against`, mean and standard error are those of the paired difference to that policy.
+    With `against`, they are those of the paired difference to that policy; see the module for what they are over.
     """
     rewards = episodes.rewards[policy].astype(np.float64)
-    if against is not None:
-        rewards = rewards - episodes.rewards[against]
-    values = by_user(episodes.user_ids, rewards.cumsum(axis=1))
-    return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    if against is None:
+        return over_episodes(episodes.user_ids, rewards.cumsum(axis=1))
+    return _over_users(episodes.user_ids, (rewards - episodes.rewards[against]).cumsum(axis=1))

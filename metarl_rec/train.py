@@ -107,7 +107,8 @@ def meta_train(
     if resume and state_dir is not None:
         state = load_state(state_dir, config, problem)
     else:
-        state = TrainingState.begin(*_chosen_start(populations))
+        start = _chosen_start(populations)
+        state = TrainingState.begin(start, validate(populations, start))
     while state.iteration < settings.iterations:
         state, loss = _update(populations, state)
         if state.iteration % settings.evaluate_every == 0 or state.iteration == settings.iterations:
@@ -125,9 +126,8 @@ def meta_train(
     return TrainResult(state.best_meta, state.best, state.start, state.meta, state.history, state.best_iteration)
 
 
-def _chosen_start(populations: TrainingPopulations) -> tuple[MetaParams, Validation]:
-    """Returns the empirical-Bayes start whose residual variance and forgetting those who judge get most with, and what
-    they get.
+def _chosen_start(populations: TrainingPopulations) -> MetaParams:
+    """Returns the empirical-Bayes start whose residual variance and forgetting those who choose get most with.
 
     The likelihood's variance belongs to what empirical Bayes estimates, as the prior does; so does how fast tastes
     move, where they do. Ties keep the settings'.
@@ -139,8 +139,10 @@ def _chosen_start(populations: TrainingPopulations) -> tuple[MetaParams, Validat
     if config.inner.forgetting > 0:
         rates += [torch.tensor(math.log(rate)) for rate in config.train.start_forgettings]
     starts = [replace(given, value_weight=noise, log_forgetting=rate) for rate in rates for noise in noises]
+    if len(starts) == 1:
+        return given
     judged = zip(starts, validate_rivals(populations, starts), strict=True)
-    return max(judged, key=lambda pair: float(worth(pair[1], config.train.harm_cost).mean()))
+    return max(judged, key=lambda pair: float(worth(pair[1], config.train.harm_cost).mean()))[0]
 
 
 def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[TrainingState, float]:

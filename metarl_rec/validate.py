@@ -1,8 +1,7 @@
 """What adaptation is worth to people who judge: reward before and after, with common random numbers.
 
-Two groups judge. Validation users had no part in anything; they are few. Cross-fitted train users play in the space of
-the fold that left them out; the outer loop has seen them, but a dozen learned scalars hardly remember hundreds. Where
-it learns features, they do not judge.
+Two groups judge. Validation users had no part in anything; they are few. Train users of the folds that are kept from
+the outer loop play in the space of the fold that left them out.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from metarl_rec.seeding import generator
 
 __all__ = ["Validation", "validate", "validate_rivals"]
 
-_APART = 1_000_003
-"""Between the seeds of two validations' worlds; no training has as many iterations, so none meets these draws."""
+_FIRST, _LAST = 10**9, 2 * 10**9
+"""Seeds of worlds in which people judge; no training has as many iterations, so none of them meets these draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +59,34 @@ class Validation:
 
 def validate(populations: TrainingPopulations, meta: MetaParams) -> Validation:
     """Returns what everybody who judges gets in the training's world, the same draws for every `meta`."""
-    return validate_rivals(populations, [meta])[0]
+    return _validated(populations, populations.judges(), [meta], "validate")[0]
 
 
 def validate_rivals(populations: TrainingPopulations, metas: Sequence[MetaParams]) -> list[Validation]:
-    """Returns the validation of each of `metas`, which differ in the inner loop's settings alone.
+    """Returns what everybody who chooses the start gets with each of `metas`; they differ in the inner loop's settings.
 
-    Without adaptation they are one policy, which is played once.
+    Whoever is best here by luck has to show it again: those who judge later draw anew.
     """
+    return _validated(populations, populations.choosers(), metas, "choose")
+
+
+def _validated(
+    populations: TrainingPopulations, groups: Sequence[Group], metas: Sequence[MetaParams], purpose: str
+) -> list[Validation]:
+    """Returns the validation of each of `metas` by `groups`, of whom the last are the validation users."""
     repeats = populations.config.train.validation_repeats
-    groups = [_played(populations, group, metas, 1) for group in populations.cross_fitted()]
-    groups.append(_played(populations, populations.for_validation(), metas, repeats))
+    counts = [1] * (len(groups) - 1) + [repeats]
+    played = [
+        _played(populations, group, metas, count, (purpose, number))
+        for number, (group, count) in enumerate(zip(groups, counts, strict=True))
+    ]
     validations = []
     for rival in range(1, len(metas) + 1):
-        after = [rewards[rival].mean(axis=0) for rewards in groups]
-        harmed = [(rewards[rival] < rewards[0]).mean(axis=0) for rewards in groups]
+        after = [rewards[rival].mean(axis=0) for rewards in played]
+        harmed = [(rewards[rival] < rewards[0]).mean(axis=0) for rewards in played]
         validations.append(
             Validation(
-                before=float(groups[-1][0].mean(axis=0).mean()),
+                before=float(played[-1][0].mean(axis=0).mean()),
                 after=float(after[-1].mean()),
                 rewards=tuple(np.concatenate(after).tolist()),
                 harmed=tuple(np.concatenate(harmed).tolist()),
@@ -87,9 +96,10 @@ def validate_rivals(populations: TrainingPopulations, metas: Sequence[MetaParams
 
 
 def _played(
-    populations: TrainingPopulations, group: Group, metas: Sequence[MetaParams], repeats: int
+    populations: TrainingPopulations, group: Group, metas: Sequence[MetaParams], repeats: int, names: tuple[str, int]
 ) -> NDArray[np.float64]:
-    """Returns rewards [1 + M, repeats, N] of a group: without adaptation, then adapted by each of the M `metas`."""
+    """Returns rewards [1 + M, repeats, N] of a group: without adaptation, which is one policy for all of `metas`, then
+    adapted by each of the M. `names` keep its draws from other groups'."""
     problem, config = populations.problem, populations.config
     space = metas[0].scaled(group.space)
     starts = metas[0].initialization.numpy() + np.float32(metas[0].attribute_gain) * group.shift
@@ -100,8 +110,9 @@ def _played(
     ]
     played = np.zeros((len(policies), repeats, len(group.users)))
     for repeat in range(repeats):
+        world = int(generator(config.seed, *names, repeat, "world").integers(_FIRST, _LAST))
         for index, policy in enumerate(policies):
-            env = populations.env(group.population, group.users, seed=config.seed + (repeat + 1) * _APART)
-            rollout = play(env, policy, config.train.horizon, generator(config.seed, "validate", repeat))
+            env = populations.env(group.population, group.users, seed=world)
+            rollout = play(env, policy, config.train.horizon, generator(config.seed, *names, repeat))
             played[index, repeat] = rollout.rewards.sum(axis=(1, 2))
     return played

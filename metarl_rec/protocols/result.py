@@ -146,7 +146,12 @@ def above(name: str, gaps: ArrayLike, digits: int = 2) -> Bar:
     return Bar(name, "by more than 2 paired s.e.", measured(gaps, digits, sign=True), mean > 2 * error)
 
 
-def not_below(name: str, gaps: ArrayLike, digits: int = 2) -> Bar:
-    """Returns the bar that independent paired differences [N] are not below zero by 2 standard errors or more."""
+def not_below(name: str, gaps: ArrayLike, margin: float | None = None, digits: int = 2) -> Bar:
+    """Returns the bar that independent paired differences [N] are not below zero by 2 standard errors or more.
+
+    With a margin few users do not suffice: 2 standard errors taken off, they may not be below minus the margin.
+    """
     mean, error = mean_and_error(gaps)
-    return Bar(name, "not below (2 paired s.e.)", measured(gaps, digits, sign=True), mean > -2 * error)
+    reached = mean > -2 * error and (margin is None or mean - 2 * error >= -margin)
+    asked = "not below (2 paired s.e.)" + ("" if margin is None else f", by {margin:.{digits}f} at most with them")
+    return Bar(name, asked, measured(gaps, digits, sign=True), reached)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from metarl_rec.protocol import ADAPTED, HORIZONS
-from metarl_rec.protocols.cold_start import episodes_of, hits
+from metarl_rec.protocols.cold_start import episodes_of
 from metarl_rec.protocols.registry import PROTOCOLS
 from metarl_rec.statistics import compare, summarize
 
@@ -51,27 +51,28 @@ def headline(report: dict[str, Any], base: str) -> str:
     lines = [
         f"Hits of {len(set(episodes.user_ids))} held-out users of {data['name']} ({len(episodes.user_ids)} episodes, "
         f"{len(played)} splits, users with at least 50 positives): every step shows one of {played[0]['items']:,} "
-        "items, never one twice; a hit is a rating of 4 or 5. Mean over episodes ± standard error over users; every "
-        "policy plays the same users with the same random numbers.",
+        "items, never one twice; a hit is a rating of 4 or 5. Mean over episodes ± standard error clustered by user; "
+        "every policy plays the same users with the same random numbers.",
         "",
         "| policy | " + " | ".join(f"@{h}" for h in HORIZONS) + " | adapted minus it, @40 | harmed |",
         "|---" * (len(HORIZONS) + 3) + "|",
     ]
-    means = {h: hits(episodes, h) for h in HORIZONS}
     for row in summarize(episodes):
-        cells = " | ".join(f"{means[h][row.policy]:.2f} ± {row.standard_errors[h]:.2f}" for h in HORIZONS)
+        cells = " | ".join(f"{row.hits[h]:.2f} ± {row.standard_errors[h]:.2f}" for h in HORIZONS)
         if row.policy == ADAPTED:
             lines.append(f"| **{row.policy}** | {cells} | | |")
             continue
         against = compare(episodes, ADAPTED, row.policy)
         gap = f"{against.difference[40]:+.2f} ± {against.standard_errors[40]:.2f}"
-        lines.append(f"| {row.policy} | {cells} | {gap} | {100 * against.harmed[40]:.1f} % |")
+        harmed = f"{100 * against.harmed[40]:.1f} ± {100 * against.harmed_errors[40]:.1f} %"
+        lines.append(f"| {row.policy} | {cells} | {gap} | {harmed} |")
     lines += [
         "",
-        "*harmed*: share of episodes in which the adapted policy has strictly fewer hits than that one. *HB linear* is "
-        "the hierarchical-Bayes linear bandit with the same prior, item and user attributes, its noise tuned by "
-        "those who choose ours; *adapted meta-policy* samples at the temperature it is served with. "
-        f"{report['verdict'][-1]} Raw results, seeds and "
+        "*harmed*: share of episodes in which the adapted policy has strictly fewer hits than that one. Differences "
+        "are averaged over a user's episodes first, so they are not exactly those of the levels. *HB linear* is the "
+        "hierarchical-Bayes linear bandit with the same prior, item and user attributes, its noise tuned by those who "
+        "choose ours; *joint pre-training* is one policy for all, adapted without the prior; *adapted meta-policy* "
+        f"samples at the temperature it is served with. {report['verdict'][-1]} Raw results, seeds and "
         f"settings: [{base}.json]({base}.json); {described(machine)}.",
         "",
         f"![cold-start curve]({base}.png)",

@@ -24,7 +24,7 @@ from metarl_rec.policies import RandomPolicy
 from metarl_rec.populations import TrainingPopulations
 from metarl_rec.protocol import ADAPTED, NOISE_GRID, POLICIES
 from metarl_rec.train import Progress, TrainResult, meta_train, start_of
-from metarl_rec.validate import validate
+from metarl_rec.validate import validate, validate_rivals
 from metarl_rec.worlds import PRESETS, WorldConfig
 from simulator.env import BatchEnv
 from tests.unit.synthetic import small_config, small_problem
@@ -49,8 +49,8 @@ def test_meta_train_each_algorithm_adaptation_improves_validation_reward(algorit
     assert [iteration for iteration, _, _ in result.history] == [0, 4, 8]
     assert all(after > before for _, before, after in result.history)
     assert (result.best_iteration, result.best.before, result.best.after) in result.history
-    # Everybody judges: the split's validation users, and the train users in spaces that have not seen them.
-    judges = len(problem.split.train) + len(problem.split.validation)
+    # The split's validation users judge, and the train users of the last fold of three, whom no update played.
+    judges = len(problem.folds[-1][1]) + len(problem.split.validation)
     assert len(result.best.rewards) == len(result.best.harmed) == judges
     assert 0 <= result.best.harm < 0.5
 
@@ -63,15 +63,35 @@ def test_meta_train_same_seed_same_bits_and_other_seed_others() -> None:
     assert not equal_bits(first, meta_train(problem, config.model_copy(update={"seed": 1})))
 
 
-def test_people_whom_learned_features_remember_do_not_judge() -> None:
-    problem = small_problem(small_config())
-    judges = {
-        rates: sum(
-            len(group.users) for group in TrainingPopulations.fit(problem, small_config(**dict(rates))).cross_fitted()
-        )
-        for rates in ((), (("scale_rate", 0.1),), (("feature_rate", 0.001),))
-    }
-    assert list(judges.values()) == [len(problem.split.train), 0, 0]
+def test_nobody_whom_the_outer_loop_plays_judges_what_ships() -> None:
+    config = small_config(folds=4)
+    problem = small_problem(config)
+    populations = TrainingPopulations.fit(problem, config)
+    played = {int(user) for iteration in range(8) for user in populations.of(iteration).users}
+    judging = {int(user) for group in populations.judges() for user in group.users}
+    assert not played & judging
+    # All train users and validation users choose the start, for which nobody has been played.
+    everybody = {*problem.split.train.tolist(), *problem.split.validation.tolist()}
+    assert played | judging == {int(user) for group in populations.choosers() for user in group.users} == everybody
+
+
+def test_without_a_jury_all_folds_are_trained_on_and_validation_users_judge() -> None:
+    config = small_config(folds=4, jury_users=0)
+    problem = small_problem(config)
+    populations = TrainingPopulations.fit(problem, config)
+    played = {int(user) for iteration in range(4) for user in populations.of(iteration).users}
+    assert played == set(problem.split.train.tolist())
+    (alone,) = populations.judges()
+    assert alone.users.tolist() == problem.split.validation.tolist()
+
+
+def test_who_is_drawn_to_choose_does_not_judge() -> None:
+    config = small_config(population="latent", world={"drift": {"rate": 0.1}}, validation_users=5)
+    populations = TrainingPopulations.fit(small_problem(config), config)
+    (choosing,), (judging,) = populations.choosers(), populations.judges()
+    users = torch.arange(5)
+    drawn = [group.population.reward_probabilities(users) for group in (choosing, judging)]
+    assert not torch.equal(*drawn)
 
 
 @pytest.mark.parametrize(
@@ -91,13 +111,13 @@ def test_start_takes_the_noise_and_forgetting_with_which_those_who_judge_do_best
         for rate in rates
         for noise in noises
     ]
-    means = [worth(validate(populations, each), config.train.harm_cost).mean() for each in starts]
+    means = [worth(each, config.train.harm_cost).mean() for each in validate_rivals(populations, starts)]
     assert len(set(means)) == len(means)
     result = meta_train(problem, config)
     best = starts[int(np.argmax(means))]
     assert torch.equal(result.meta.value_weight, best.value_weight)
     assert torch.equal(result.meta.log_forgetting, best.log_forgetting)
-    assert worth(result.start, config.train.harm_cost).mean() == max(means)
+    assert result.start == validate(populations, best)
 
 
 def test_updates_meet_other_changes_of_taste_than_each_other_and_than_those_who_judge(
@@ -252,7 +272,7 @@ def test_evaluate_lineup_plays_every_policy_and_adaptation_beats_the_unadapted_p
 
 
 def test_latent_factor_population_resembles_the_users_it_was_fitted_on() -> None:
-    config = small_config(population="latent", simulated_users=2000)
+    config = small_config(population="latent", simulated_users=2000, jury_users=0)
     problem = small_problem(config)
     populations = TrainingPopulations.fit(problem, config)
     for fold, (space, members) in enumerate(problem.folds):

@@ -12,7 +12,7 @@ from metarl_rec import dataset_store
 from metarl_rec.errors import ConfigError
 from metarl_rec.protocol import ADAPTED
 from metarl_rec.protocols import cold_start
-from metarl_rec.protocols.cold_start_limits import HARM, STRETCH, remarked
+from metarl_rec.protocols.limits import HARM, STRETCH, remarked
 from metarl_rec.protocols.registry import PROTOCOLS, run_protocol
 from metarl_rec.protocols.result import Bar
 from metarl_rec.statistics import compare
@@ -54,7 +54,13 @@ def test_run_two_splits_reports_every_policy_and_reads_finished_splits_again(wor
     assert both.raw["splits"][0] == first.raw["splits"][0]
     assert [row[0] for row in both.tables[0].rows] == list(POLICIES)
     assert any("split 0" in note for note in seen)
-    harmed = next(bar for bar in both.bars if bar.name == "people harmed at 40, sampled")
+    effects = [part["effects"][ADAPTED] for part in both.raw["splits"]]
+    kl = np.concatenate([effect["kl_nats"] for effect in effects])
+    did = next(table for table in both.tables if table.title == "What the adaptation did")
+    assert [row[0] for row in did.rows] == [ADAPTED, "adapted, greedy"]
+    assert did.rows[0][3].startswith(f"{kl.mean():.1f} ")
+    assert did.rows[1][1:3] == ("0.0", "-")
+    harmed = next(bar for bar in both.bars if bar.name == "harmed at 40, sampled")
     share = compare(cold_start.episodes_of(both.raw["splits"]), ADAPTED, "meta-policy").harmed[40]
     assert harmed.reached == (share <= 0.15)
 

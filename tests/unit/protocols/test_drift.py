@@ -36,14 +36,20 @@ def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path)
     assert min(satiated["inner"]["fatigue"]) > 0
     assert len(moving["totals"][drift.OURS]) == 30
     assert set(drift.PARTS) - set(moving["totals"]) == {"adapted, no fatigue"}
-    assert set(drift.PARTS) - set(satiated["totals"]) == {"adapted, no forgetting"}
-    assert moving["totals"]["adapted, no forgetting"] != moving["totals"][drift.OURS]
+    assert set(drift.PARTS) <= set(satiated["totals"])
+    assert drift.REMEMBERING not in satiated["totals"]
+    assert moving["totals"][drift.REMEMBERING] != moving["totals"][drift.OURS]
     assert moving["totals"][drift.GREEDY] != moving["totals"][drift.OURS]
     again = drift.run(settings, workspace, lambda *_: None)
     assert again.raw == result.raw
     gap = np.subtract(moving["totals"][drift.OURS], moving["totals"][drift.STATIONARY])
     row = next(row for row in result.tables[0].rows if row[0] == drift.STATIONARY)
     assert row[2].startswith(f"{gap.mean():+.2f}")
+    means, errors = moving["above_popularity"][drift.OURS]
+    above = np.subtract(moving["totals"][drift.OURS], moving["totals"][drift.POPULARITY])
+    assert means[-1] == pytest.approx(above.mean(), abs=1e-4)
+    assert errors[-1] == pytest.approx(above.std(ddof=1) / np.sqrt(30), abs=1e-4)
+    assert "Split 0 shipped" in result.tables[0].note
 
 
 def test_run_plays_the_features_as_they_were_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +75,16 @@ def test_config_of_a_world_changes_only_what_the_world_needs() -> None:
     sessions = drift.config_of(settings, "sessions", 0)
     assert (sessions.inner.discount, sessions.train.form) == (0.9, "session")
     assert sessions.prior == settings.run.prior
+
+
+def test_split_that_ships_the_start_does_not_say_that_it_was_learned(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    dataset_store.save(small_dataset(), workspace.dataset)
+    settings = drift.Settings(
+        splits=1, worlds=("drift",), steps=6, users=20, validation_users=20, iterations=0, run=RUN
+    )
+    (table,) = drift.run(settings, workspace, lambda *_: None).tables
+    assert "Split 0 shipped the start that was chosen" in table.note
 
 
 def test_settings_refuse_an_unknown_name_of_worlds() -> None:

@@ -1,0 +1,173 @@
+"""What PPO's policy-gradient term is worth in sessions, with ratios over the values less fatigue: what was shown from.
+
+    python -m tests.learning.session_ratios --workdir W --out F
+
+The service forms no ratio once fatigue has taken anything off: that would need every transition's own penalties of all
+items. Here they are kept, so that a ratio is that of the policy that really drew, in the state in which it drew, and
+advantages are the session's discounted returns. Paired with the same policy without the term.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from metarl_rec.adapted_policy import AdaptedPolicy, History
+from metarl_rec.inner_loop import preconditioner
+from metarl_rec.inner_params import DUAL_CLIP, InnerParams
+from metarl_rec.losses import advantages, clipped_surrogate, transition_precision
+from metarl_rec.policies import Decision, View
+from metarl_rec.populations import fit_prior_on
+from metarl_rec.preparing import split_problem
+from metarl_rec.protocols import drift
+from metarl_rec.protocols.result import measured
+from metarl_rec.provenance import machine
+from metarl_rec.rollout import play
+from metarl_rec.seeding import generator
+from metarl_rec.threads import share_cores
+from metarl_rec.train import meta_train
+from metarl_rec.workspace import Workspace
+from metarl_rec.worlds import WorldConfig, make_env
+
+WORLDS = ("satiation", "sessions")
+WITHOUT = "value term only"
+ARMS: dict[str, dict[str, Any]] = {
+    WITHOUT: {"policy_coef": 0.0},
+    "as it ships": {},
+    "x 10": {"policy_coef": 10.0},
+    "x 100": {"policy_coef": 100.0},
+    "x 100, discount 0": {"policy_coef": 100.0, "discount": 0.0},
+}
+"""Changes; the policy-gradient term's coefficient is in multiples of what ships."""
+WARM = 0.05
+"""Another temperature, at which more ratios stay within the clip."""
+
+
+class FatiguedRatios(AdaptedPolicy):
+    """The adapted policy with ratios over values less fatigue, in torch."""
+
+    def begin(self, rng: np.random.Generator) -> None:
+        """Returns every user to their starting point."""
+        super().begin(rng)
+        self._logits_off: list[NDArray[np.float32]] = []
+        self._open: list[NDArray[np.bool_]] = []
+        self.formed, self.clipped = 0, 0
+
+    def act(self, view: View) -> Decision:
+        """Keeps what fatigue takes off all items, and what was on offer."""
+        if self.exposure is None:
+            raise RuntimeError("a policy without fatigue has ratios anyway")
+        self._logits_off.append(self.exposure.penalty(self._inner.fatigue))
+        self._open.append(view.candidates.copy())
+        return super().act(view)
+
+    def _adapt(self, history: History) -> None:
+        inner, known = self._inner, torch.from_numpy(history.known)
+        features, mu = torch.from_numpy(self._features), torch.from_numpy(self._popularity)
+        items = torch.from_numpy(history.shown.astype(np.int64)).clamp_min(0)
+        rewards, start = torch.from_numpy(history.rewards), torch.from_numpy(self._starts)
+        rows, base = features[items], mu[items]
+        omega = transition_precision(torch.tensor(inner.value_weight, dtype=torch.float32), rewards, base) * known
+        precondition = preconditioner(rows, omega, inner.preconditioner)
+        sessions = torch.from_numpy(history.sessions)
+        continues = torch.zeros_like(known)
+        continues[:, :-1] = known[:, :-1] & known[:, 1:] & (sessions[:, :-1] == sessions[:, 1:])
+        off = torch.from_numpy(np.stack(self._logits_off, axis=1))
+        closed = ~torch.from_numpy(np.stack(self._open, axis=1))
+        log_drawn = torch.from_numpy(history.log_propensities)
+        weights = start
+        for step in inner.step_sizes:
+            actor = weights.clone().requires_grad_()
+            errors = (rewards - base - torch.einsum("nbd,nd->nb", rows, weights)) * known
+            gradient = start - weights + torch.einsum("nb,nbd->nd", omega * errors, rows)
+            if inner.policy_coef:
+                logits = ((mu + actor @ features.T).unsqueeze(1) - off).masked_fill(closed, -1e9) / inner.temperature
+                chosen = logits.gather(2, items.unsqueeze(2)).squeeze(2)
+                log_ratio = torch.where(known, chosen - logits.logsumexp(dim=2) - log_drawn, torch.zeros_like(chosen))
+                gains = advantages(errors, continues, inner.discount)
+                surrogate = torch.where(known, clipped_surrogate(log_ratio, gains, inner.clip), torch.zeros_like(gains))
+                (pull,) = torch.autograd.grad(surrogate.sum(), actor)
+                gradient = gradient + inner.policy_coef * pull
+                self._count(log_ratio.detach(), gains, known)
+            weights = weights + step * precondition(gradient)
+        self.weights = weights.numpy().astype(np.float32)
+
+    def _count(self, log_ratio: torch.Tensor, gains: torch.Tensor, known: torch.Tensor) -> None:
+        ratio, clip = log_ratio.exp(), self._inner.clip
+        high = (gains > 0) & (ratio > 1 + clip)
+        low = (gains < 0) & ((ratio < 1 - clip) | (ratio > DUAL_CLIP))
+        self.formed += int(known.sum())
+        self.clipped += int((known & (high | low)).sum())
+
+
+def arms(inner: InnerParams) -> Iterator[tuple[str, InnerParams]]:
+    """Returns every arm's settings, at the temperature that ships and at a warmer one."""
+    for temperature, suffix in ((inner.temperature, ""), (WARM, f", temperature {WARM}")):
+        for name, change in ARMS.items():
+            times = change.get("policy_coef", 1.0)
+            updated = {**change, "policy_coef": times * inner.policy_coef, "temperature": temperature}
+            yield name + suffix, inner.model_copy(update=updated)
+
+
+def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str, Any]:
+    """Returns each arm's reward of every user, drawn from a prior fitted on the split's validation users."""
+    settings = drift.Settings()
+    config = drift.config_of(settings, world, split)
+    problem = split_problem(workspace, config)
+    result = meta_train(problem, config)
+    inner = result.meta.inner_params(config.inner)
+    space = result.meta.scaled(problem.space)
+    starts = np.tile(result.meta.initialization.numpy(), (users, 1)).astype(np.float32)
+    prior = fit_prior_on(problem.space, problem.rewards[problem.split.validation])
+    out: dict[str, Any] = {"world": world, "split": split, "inner": inner.model_dump(mode="json"), "rewards": {}}
+    out["clipped"] = {}
+    for name, arm in arms(inner):
+        # A seed that no training and no validation has.
+        seed = split + 1_700_000_003
+        env = make_env(
+            WorldConfig.model_validate(drift.WORLDS[world]), prior.draw(users, seed=seed), problem.topics,
+            np.arange(users), session_length=20, discount=0.0, seed=seed,
+        )  # fmt: skip
+        policy = FatiguedRatios(space.features, space.popularity, starts, arm, topics=problem.topics)
+        rollout = play(env, policy, settings.steps, generator(split, "session ratios"))
+        out["rewards"][name] = rollout.rewards.sum(axis=(1, 2)).astype(int).tolist()
+        out["clipped"][name] = policy.clipped / policy.formed if policy.formed else None
+        print(world, split, name, round(float(np.mean(out["rewards"][name])), 2), flush=True)
+    return out
+
+
+def main() -> None:
+    """Plays every arm, prints the table and writes each user's rewards."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workdir", type=Path, default=Path("metarl-data"), help="workspace with an imported data set")
+    parser.add_argument("--splits", type=int, default=2)
+    parser.add_argument("--users", type=int, default=300)
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    share_cores()
+    parts = [
+        played(Workspace(asked.workdir), world, split, asked.users) for world in WORLDS for split in range(asked.splits)
+    ]
+    report = {"machine": machine(), "settings": {"splits": asked.splits, "users": asked.users}, "parts": parts}
+    asked.out.write_text(json.dumps(report) + "\n", encoding="utf-8")
+    print("| world | arm | reward | minus the same without the term | clipped |\n|---|---|---|---|---|")
+    for world in WORLDS:
+        here = [part for part in parts if part["world"] == world]
+        for name in here[0]["rewards"]:
+            own = np.concatenate([part["rewards"][name] for part in here])
+            without = f"{WITHOUT}{name[len(name.split(', temperature')[0]) :]}"
+            gap = measured(own - np.concatenate([part["rewards"][without] for part in here]), sign=True)
+            clipped = here[0]["clipped"][name]
+            share = "" if clipped is None else f"{100 * clipped:.0f} %"
+            print(f"| {world} | {name} | {own.mean():.2f} | {gap} | {share} |")
+
+
+if __name__ == "__main__":
+    main()
