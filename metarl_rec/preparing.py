@@ -29,11 +29,12 @@ def prepared(workspace: Workspace, config: RunConfig) -> tuple[Dataset, UserSpli
         min_positives=config.min_positives, min_ratings=config.min_ratings, threshold=config.threshold
     )
     split = split_users(len(dataset.user_ids), config.seed)
-    smallest = min(len(split.train), len(split.validation), len(split.test))
-    if smallest < 2 or len(split.train) < config.train.folds:
+    if min(len(split.train), len(split.validation), len(split.test)) < 2:
+        raise DataError(f"{_left(dataset, config)}: too few to split; {_lower(config)}import more data")
+    if len(split.train) < config.train.folds:
         raise DataError(
-            f"{len(dataset.user_ids)} users have at least {config.min_positives} ratings >= {config.threshold:g}: "
-            "too few to split; lower min_positives or import more data"
+            f"{_left(dataset, config)}, {len(split.train)} of them to train: too few for train.folds="
+            f"{config.train.folds}; lower train.folds, {_lower(config)}import more data"
         )
     if len(dataset.item_ids) <= config.train.horizon:
         raise DataError(
@@ -41,6 +42,19 @@ def prepared(workspace: Workspace, config: RunConfig) -> tuple[Dataset, UserSpli
             "lower train.horizon or import more"
         )
     return dataset, split
+
+
+def _left(dataset: Dataset, config: RunConfig) -> str:
+    asked = [f"{config.min_positives} ratings >= {config.threshold:g}"] if config.min_positives else []
+    asked += [f"{config.min_ratings} ratings"] if config.min_ratings else []
+    users = f"{len(dataset.user_ids)} users"
+    return f"{users} have at least {' and '.join(asked)}" if asked else users
+
+
+def _lower(config: RunConfig) -> str:
+    """Returns which of the filters can be lowered, as a remedy's beginning."""
+    names = [name for name in ("min_positives", "min_ratings") if getattr(config, name)]
+    return f"lower {' or '.join(names)}, or " if names else ""
 
 
 def split_embeddings(

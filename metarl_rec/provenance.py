@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -12,30 +13,46 @@ from typing import Any
 import numpy as np
 import torch
 
-from metarl_rec import __version__
+__all__ = ["machine", "sources"]
 
-__all__ = ["code", "machine"]
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @cache
-def _commit() -> str | None:
-    """Returns the commit where the code lies in a checkout, marked where files differ from it."""
-    described = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or None
+def sources(root: Path = _ROOT) -> str:
+    """Returns the SHA-256 of all Python files of metarl_rec and simulator below `root`, as they were when first asked.
+
+    A commit does not tell one uncommitted edit from the next, and changes where no code did.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for package in ("metarl_rec", "simulator") for path in (root / package).rglob("*.py")):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
 
 
-def code() -> str:
-    """Returns version and commit of the code that runs."""
-    return f"{__version__} {_commit()}"
+@cache
+def _commit(root: Path = _ROOT) -> str:
+    """Returns the commit of the checkout whose top is `root`, marked where files differ from it, or "unknown"."""
+    # A virtual environment may lie in somebody else's checkout: that commit says nothing about this code.
+    if (top := _git(root, "rev-parse", "--show-toplevel")) and Path(top).resolve() == root:
+        return _git(root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or "unknown"
+    return "unknown"
+
+
+def _git(directory: Path, *arguments: str) -> str:
+    """Returns what git says in a directory; nothing where it fails or is not installed."""
+    try:
+        said = subprocess.run(
+            ["git", "-C", str(directory), *arguments], capture_output=True, text=True, check=False
+        ).stdout
+    except OSError:
+        return ""
+    return said.strip()
 
 
 def machine() -> dict[str, Any]:
-    """Returns processor, versions, and the commit where the code lies in a checkout."""
+    """Returns processor, versions, the digest of the code, and its commit, or "unknown" where it is no checkout."""
     return {
         "machine": platform.machine(),
         "cores": os.cpu_count(),
@@ -43,4 +60,5 @@ def machine() -> dict[str, Any]:
         "numpy": np.__version__,
         "torch": torch.__version__,
         "commit": _commit(),
+        "sources": sources(),
     }

@@ -29,7 +29,8 @@ class PriorConfig(BaseModel):
 
     Attributes:
         shrinkage: soft threshold on the spectrum of the users' covariance, in units of squared reward.
-        max_rank: greatest number D of features.
+        max_rank: greatest number of features from the embedding; where item attributes have a scale, their A columns
+            add up to A + 1. Random features are exactly as many.
         noise: residual variance of a reward around v, used for the users' estimates.
         user_ridge: ridge of the map from user attributes to w0.
         item_ridge: ridge of the map from item attributes to features and popularity.

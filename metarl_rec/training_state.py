@@ -13,12 +13,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from metarl_rec.adam import AdamState
 from metarl_rec.config import RunConfig
 from metarl_rec.errors import CheckpointError
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.problem import Problem
+from metarl_rec.provenance import sources
 from metarl_rec.validate import Validation
 
 __all__ = ["TrainingState", "load_state", "save_state"]
@@ -79,6 +81,7 @@ def save_state(state: TrainingState, directory: Path, config: RunConfig, problem
     partial = directory / (TENSOR_FILE + ".partial")
     save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, partial)
     record: dict[str, Any] = {
+        "sources": sources(),
         "fingerprint": _fingerprint(config, problem),
         "tensors_sha256": hashlib.sha256(partial.read_bytes()).hexdigest(),
         "iteration": state.iteration,
@@ -99,24 +102,30 @@ def load_state(directory: Path, config: RunConfig, problem: Problem) -> Training
     """Reads a saved state.
 
     Raises:
-        CheckpointError: there is none, it is damaged, or it belongs to another configuration, data set or split.
+        CheckpointError: there is none, it is damaged, or it belongs to other code or another configuration, data set
+            or split.
     """
     try:
         record = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
+        # Before anything else is read: other code may keep other things, and would not go on bit for bit.
+        if record.get("sources") != sources():
+            raise CheckpointError(f"{directory}: the saved state is that of other code; train without --resume")
         content = (directory / TENSOR_FILE).read_bytes()
         if hashlib.sha256(content).hexdigest() != record["tensors_sha256"]:
             raise CheckpointError(f"{directory / TENSOR_FILE}: does not match {STATE_FILE}; train without --resume")
-        tensors = load_file(directory / TENSOR_FILE)
+        if record["fingerprint"] != _fingerprint(config, problem):
+            raise CheckpointError(
+                f"{directory}: the saved state belongs to other settings or data; "
+                "use the same ones, or train without --resume"
+            )
+        return _state(record, load_file(directory / TENSOR_FILE))
     except OSError as error:
         raise CheckpointError(f"{directory}: nothing to resume ({error.strerror}); train without --resume") from None
-    except (ValueError, KeyError, SafetensorError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{directory}: the saved state is damaged ({error}); train without --resume") from None
-    if record["fingerprint"] != _fingerprint(config, problem):
-        raise CheckpointError(
-            f"{directory}: the saved state belongs to other settings or data; "
-            "use the same ones, or train without --resume"
-        )
 
+
+def _state(record: dict[str, Any], tensors: dict[str, Tensor]) -> TrainingState:
     def part(prefix: str) -> dict[str, Any]:
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 

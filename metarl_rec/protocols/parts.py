@@ -12,7 +12,7 @@ from typing import Any
 from metarl_rec import dataset_store
 from metarl_rec.config import RunConfig
 from metarl_rec.protocols.result import Watch
-from metarl_rec.provenance import code
+from metarl_rec.provenance import sources
 from metarl_rec.workspace import Workspace
 
 __all__ = ["kept", "kept_splits"]
@@ -28,7 +28,7 @@ def kept(directory: Path, name: str, asked: object, make: Callable[[], dict[str,
         make: makes the part.
     """
     # Other code may play otherwise: its parts do not count.
-    digest = hashlib.sha256(json.dumps([code(), asked]).encode()).hexdigest()[:20]
+    digest = hashlib.sha256(json.dumps([sources(), asked]).encode()).hexdigest()[:20]
     path = directory / f"{name}-{digest}.json"
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True)
