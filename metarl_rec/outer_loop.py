@@ -7,7 +7,6 @@ Meta-Learning Algorithms", 2018, arXiv:1803.02999, alg. 2; Li et al., "Meta-SGD"
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,11 +15,9 @@ from metarl_rec.inner_loop import Order, SupportBatch, adapt
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.meta_params import MetaParams
 
-__all__ = ["Algorithm", "TaskBatch", "maml_gradient", "outer_loss", "query_logits", "reptile_update", "starts"]
+__all__ = ["TaskBatch", "maml_gradient", "outer_loss", "query_logits", "reptile_update", "starts"]
 
 _CPU = torch.device("cpu")
-
-Algorithm = Literal["maml", "fomaml", "reptile", "joint"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,21 +24,17 @@ class Rollout:
         items: [N, T, k] int32, -1 where a user was not present.
         rewards: [N, T, k] float32, as the world knows them, whether or not the policy ever did.
         expected: [N, T, k] float32, P(like) of what was shown, at that moment; 0 where a user was not present.
-        log_propensities: [N, T, k] float32, nats.
         present: [N, T] bool.
         terminated: [N, T] bool, the episode ended in the world.
         truncated: [N, T] bool, the episode was cut by the horizon.
-        candidates: [N, n] bool, items on offer before the first step.
     """
 
     items: NDArray[np.int32]
     rewards: NDArray[np.float32]
     expected: NDArray[np.float32]
-    log_propensities: NDArray[np.float32]
     present: NDArray[np.bool_]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
-    candidates: NDArray[np.bool_]
 
 
 class _Inbox:
@@ -87,10 +83,9 @@ def play(
     """
     policy.begin(rng)
     observation = env.reset()
-    first = observation.candidates.cpu().numpy().copy()
-    users, width = len(first), env.slate_size
+    users, width = len(observation.candidates), env.slate_size
     items = np.full((users, steps, width), -1, np.int32)
-    rewards, expected, log_propensities = np.zeros((3, users, steps, width), np.float32)
+    rewards, expected = np.zeros((2, users, steps, width), np.float32)
     present, terminated, truncated = np.zeros((3, users, steps), np.bool_)
     inbox = _Inbox()
     for step in range(steps):
@@ -103,7 +98,6 @@ def play(
         expected[:, step] = torch.sigmoid(response.utilities).cpu().numpy() * here[:, None]
         items[:, step] = np.where(here[:, None], decision.items, -1)
         rewards[:, step] = response.rewards.cpu().numpy()
-        log_propensities[:, step] = decision.log_propensities
         present[:, step] = here
         terminated[:, step] = response.terminated.cpu().numpy()
         truncated[:, step] = response.truncated.cpu().numpy()
@@ -111,4 +105,4 @@ def play(
         policy.observe(inbox.arrivals(step, width))
     if on_step is not None:
         on_step(steps, env)
-    return Rollout(items, rewards, expected, log_propensities, present, terminated, truncated, first)
+    return Rollout(items, rewards, expected, present, terminated, truncated)

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from metarl_rec.keyed_draws import POSTERIOR, uniform
 from metarl_rec.mdps.drawing import ACTIONS, HORIZON, STATES, draw_mdp, next_state, plan, reward_of
 
-__all__ = ["N_COEFFICIENTS", "oracle_rewards", "planner_rewards", "psrl_rewards"]
-
-N_COEFFICIENTS = 8
+__all__ = ["oracle_rewards", "planner_rewards", "psrl_rewards"]
 
 
 @njit(cache=True, nogil=True)
