@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,12 +84,6 @@ class MeLU(nn.Module):
         return fast
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    items: Tensor
-    rewards: Tensor
-
-
 def train_melu(
     rewards: NDArray[np.uint8],
     user_vectors: NDArray[np.float32],
@@ -105,7 +98,7 @@ def train_melu(
     """Returns the network after as many updates of first-order meta-training on `users` as are asked for.
 
     Rewards are the protocol's own. Every task's support and query are half positives, half other items, so that there
-    is something to learn from.
+    is something to learn from; as in the protocol no item comes twice, so what is asked for is never what was told.
 
     Args:
         rewards: [U, n] uint8.
@@ -115,7 +108,7 @@ def train_melu(
         seed: decides weights and draws.
         iterations: numbers of outer updates after which the network is returned as it is then.
         batch: tasks an update.
-        size: items in a query, and most in a support.
+        size: items in a query, and most in a support; fewer where there are not twice as many.
 
     Reference: Lee et al., "MeLU: Meta-Learned User Preference Estimator for Cold-Start Recommendation", KDD 2019,
         arXiv:1908.00413, alg. 1.
@@ -127,15 +120,18 @@ def train_melu(
         net = MeLU(user_vectors.shape[1], item_vectors.shape[1]).double()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
     people, things = torch.from_numpy(user_vectors).double(), torch.from_numpy(item_vectors).double()
+    size = min(size, len(item_vectors) // 2)
     nets: dict[int, MeLU] = {}
     for done in range(1, max(iterations) + 1):
         chosen = draw.choice(users, min(batch, len(users)), replace=False)
-        support, query = (_sample(rewards, chosen, size, draw) for _ in range(2))
+        items = np.stack([_drawn(rewards[user], size, draw) for user in chosen], axis=1)
+        support, query = torch.from_numpy(items).unbind()
+        told, asked = torch.from_numpy(rewards[chosen[:, None], items].astype(np.float64)).unbind()
         # Histories of every length up to the support's: trained on long ones alone, it falls for the first reactions.
-        known = draw.random(support.items.shape).argsort(axis=1) < draw.integers(size + 1, size=len(chosen))[:, None]
+        known = draw.random(told.shape).argsort(axis=1) < draw.integers(size + 1, size=len(chosen))[:, None]
         user, item = net.embed(people[chosen], things)
-        fast = net.adapt(user, item[support.items], support.rewards, torch.from_numpy(known), detach=False)
-        loss = (net.decide(fast, user, item[query.items]) - query.rewards).square().mean()
+        fast = net.adapt(user, item[support], told, torch.from_numpy(known), detach=False)
+        loss = (net.decide(fast, user, item[query]) - asked).square().mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -144,13 +140,16 @@ def train_melu(
     return nets
 
 
-def _sample(rewards: NDArray[np.uint8], users: NDArray[np.int64], size: int, draw: np.random.Generator) -> _Sample:
-    items = np.empty((len(users), size), np.int64)
-    for row, user in enumerate(users):
-        liked = np.flatnonzero(rewards[user])
-        items[row, : size // 2] = draw.choice(liked, size // 2) if len(liked) else draw.integers(rewards.shape[1])
-        items[row, size // 2 :] = draw.integers(rewards.shape[1], size=size - size // 2)
-    return _Sample(torch.from_numpy(items), torch.from_numpy(rewards[users[:, None], items].astype(np.float64)))
+def _drawn(rewards: NDArray[np.uint8], size: int, draw: np.random.Generator) -> NDArray[np.int64]:
+    """Returns support and query [2, size] of a user with rewards [n], no item twice.
+
+    Positives fill half of each, or as much as there are of them, shared evenly; the rest is drawn from what is left.
+    """
+    liked = draw.permutation(np.flatnonzero(rewards))[:size]
+    left = np.ones(len(rewards), np.bool_)
+    left[liked] = False
+    others = draw.choice(np.flatnonzero(left), 2 * size - len(liked), replace=False)
+    return np.asarray(np.concatenate([liked, others]).reshape(size, 2).T)
 
 
 class MeLUPolicy:

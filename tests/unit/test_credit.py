@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from metarl_rec.credit import future_advantages
 from metarl_rec.rollout import Rollout
@@ -19,10 +20,7 @@ def rollout(expected: np.ndarray, left: np.ndarray | None = None, session: int =
     truncated[:, session - 1 :: session] = present[:, session - 1 :: session] & ~left[:, session - 1 :: session]
     values = (expected * present)[:, :, None].astype(np.float32)
     blank = np.zeros((users, steps, 1))
-    return Rollout(
-        blank.astype(np.int32), values.round(), values, blank.astype(np.float32), present, left & present, truncated,
-        np.ones((users, 3), bool),
-    )  # fmt: skip
+    return Rollout(blank.astype(np.int32), values.round(), values, present, left & present, truncated)
 
 
 def test_future_advantages_without_discount_are_zero() -> None:
@@ -40,8 +38,19 @@ def test_future_advantages_leaving_costs_what_staying_would_have_brought() -> No
     assert abs(found.sum() / (found != 0).sum()) < 0.05
 
 
-def test_future_advantages_a_truncated_session_is_worth_going_on_with() -> None:
-    # All rewards are alike and nobody leaves, so no step is better than usual, the last before the cut included.
-    found = future_advantages(rollout(np.full((500, 20), 0.5)), 0.8, 10)
-    assert np.abs(found).max() < 0.4
-    assert abs(found[:, 9].mean()) < 0.25
+@pytest.mark.parametrize(("steps", "session"), [(20, 20), (60, 20), (25, 10)])
+def test_future_advantages_constant_rewards_are_credited_to_no_step(steps: int, session: int) -> None:
+    # Nobody leaves, so no step is better than usual: not the last before a cut, nor the last of all.
+    found = future_advantages(rollout(np.full((500, steps), 0.5), session=session), 0.9, session)
+    assert np.abs(found).max() < 0.02
+
+
+@pytest.mark.parametrize(("steps", "session", "step"), [(20, 20, 18), (40, 20, 18), (25, 10, 23)])
+def test_future_advantages_a_cut_session_is_worth_what_going_on_would_bring(
+    steps: int, session: int, step: int
+) -> None:
+    left = np.zeros((500, steps), bool)
+    left[0, step] = True
+    found = future_advantages(rollout(np.full((500, steps), 0.5), left, session), 0.9, session)
+    # Whoever leaves forgoes .9 (.5 + .9 .5 + ...) = 4.5, though the session is cut one step later.
+    assert found[1, step] - found[0, step] == pytest.approx(4.5, abs=0.1)
