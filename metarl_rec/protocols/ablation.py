@@ -1,4 +1,4 @@
-"""What each part is worth: one thing changed at a time, on the same held-out people, paired with the default.
+"""What each part is worth: one thing changed at a time, on the same held-out people, paired.
 
 Outer loops are compared without the gate: what is played are the parameters after the last update, whether or not they
 validated better than the start. The other arms leave meta-training out, so that nothing but the named part differs.
@@ -6,101 +6,68 @@ validated better than the start. The other arms leave meta-training out, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.config import RunConfig, assigned, decided, names_of, validated
-from metarl_rec.divergence import policy_kl
 from metarl_rec.meta_params import MetaParams
+from metarl_rec.policies import FixedPolicy
 from metarl_rec.preparing import split_problem
 from metarl_rec.problem import Problem, build_problem
+from metarl_rec.protocols.ablation_arms import (
+    ARMS,
+    DEFAULT,
+    LOOPS,
+    ORIGINS,
+    PARTS,
+    START,
+    TERMS,
+    UNADAPTED,
+    Arm,
+    named,
+)
 from metarl_rec.protocols.parts import kept
-from metarl_rec.protocols.result import ProtocolResult, Table, Watch, mean_and_error
-from metarl_rec.statistics import by_user
+from metarl_rec.protocols.result import (
+    Bar,
+    Curve,
+    Panel,
+    ProtocolResult,
+    Table,
+    Watch,
+    above,
+    mean_and_error,
+    measured,
+    not_below,
+)
+from metarl_rec.statistics import Episodes, by_user, curve
 from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train, start_of
 from metarl_rec.workspace import Workspace
 
-__all__ = ["ARMS", "Arm", "Settings", "run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One change.
-
-    Attributes:
-        name: what is changed.
-        group: table that it stands in.
-        changes: settings, as `--set` takes them.
-        trained: whether the outer loop runs.
-        greedy: whether the best items are shown instead of sampled ones.
-    """
-
-    name: str
-    group: str
-    changes: tuple[str, ...] = ()
-    trained: bool = False
-    greedy: bool = False
-
-
-_PRIOR, _FLAT, _PARTS = "outer loops, from the prior", "outer loops, from flat features", "parts of the adaptation"
-_RANDOM = "outer loops, from random features"
-_FROM_FLAT = ("prior.features=flat", "train.scale_rate=0.2")
-_FROM_RANDOM = ("prior.features=random", "prior.max_rank=32", "train.feature_rate=0.002")
-DEFAULT = "empirical-Bayes start"
-_LOOPS = ("maml", "fomaml", "reptile", "joint")
-ARMS = (
-    Arm(DEFAULT, _PRIOR),
-    *(Arm(each, _PRIOR, (f"train.algorithm={each}",), trained=True) for each in _LOOPS),
-    Arm("flat start", _FLAT, _FROM_FLAT),
-    *(Arm(f"{each}, flat", _FLAT, (*_FROM_FLAT, f"train.algorithm={each}"), trained=True) for each in _LOOPS),
-    Arm("random start", _RANDOM, _FROM_RANDOM),
-    *(Arm(f"{each}, random", _RANDOM, (*_FROM_RANDOM, f"train.algorithm={each}"), trained=True) for each in _LOOPS),
-    Arm("greedy instead of sampled", _PARTS, greedy=True),
-    Arm("value term only", _PARTS, ("inner.policy_coef=0",)),
-    Arm("policy-gradient term x 10", _PARTS, ("inner.policy_coef=0.001",)),
-    Arm("policy-gradient term x 100", _PARTS, ("inner.policy_coef=0.01",)),
-    Arm("entropy bonus .0001", _PARTS, ("inner.entropy_coef=0.0001",)),
-    Arm(
-        "scalar step size",
-        _PARTS,
-        ("inner.preconditioner=scalar", f"inner.step_sizes={[1.5] * 5}", "inner.value_weight=[1.609,0,0,0]"),
-    ),
-    Arm("noise .2", _PARTS, ("inner.value_weight=[1.609,0,0,0]",)),
-    Arm("noise .15", _PARTS, ("inner.value_weight=[1.897,0,0,0]",)),
-    Arm("one epoch", _PARTS, ("inner.step_sizes=[1.0]",)),
-    Arm("half steps", _PARTS, (f"inner.step_sizes={[0.5] * 5}",)),
-    Arm("ten epochs", _PARTS, (f"inner.step_sizes={[1.0] * 10}",)),
-    Arm("temperature .02", _PARTS, ("inner.temperature=0.02",)),
-    Arm("caution 2", _PARTS, ("inner.caution=2",)),
-    Arm("forgetting .02", _PARTS, ("inner.forgetting=0.02",)),
-    Arm("no user attributes", _PARTS, ("prior.attribute_gain=0",)),
-    Arm("no item attributes", _PARTS, ("prior.item_attribute_scale=0",)),
-    Arm("no attributes at all", _PARTS, ("prior.attribute_gain=0", "prior.item_attribute_scale=0")),
-    Arm("no soft threshold", _PARTS, ("prior.shrinkage=0",)),
-    Arm("rank 10", _PARTS, ("prior.max_rank=10",)),
-)
-
+__all__ = ["Settings", "config_of", "report", "run"]
 
 _DECIDED = {
     "seed": "splits",
+    "train.algorithm": "arms",
     "train.iterations": "iterations",
     "train.evaluate_every": "",
     "train.validation_repeats": "",
+    "train.validation_users": "",
     "train.jury_users": "",
     "train.start_noises": "",
     "train.start_forgettings": "",
+    "train.harm_cost": "",
 }
-"""What the protocol decides, with its own setting for it."""
+"""What the protocol decides, with its own setting for it: nobody chooses a start, and nobody judges what ships."""
 
 
 class Settings(BaseModel):
@@ -109,7 +76,8 @@ class Settings(BaseModel):
     Attributes:
         splits: splits 0 .. splits - 1.
         iterations: outer updates of the arms that are meta-trained.
-        arms: names of arms to play; all when empty. The default is always played.
+        arms: names of arms to play; all when empty. The default is always played, and so are the starts of the outer
+            loops that are named.
         run: settings that every arm changes.
     """
 
@@ -124,7 +92,7 @@ class Settings(BaseModel):
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
     """Returns the report; splits that were played before with the same settings are read again."""
     share_cores()
-    arms = [arm for arm in ARMS if not settings.arms or arm.name in (DEFAULT, *settings.arms)]
+    arms = _chosen(settings.arms)
     parts = workspace.evaluation / "ablation" / "parts"
     data = dataset_store.load(workspace.dataset)
     played: list[dict[str, Any]] = []
@@ -139,10 +107,18 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
     return report(settings, data.name, arms, played)
 
 
+def _chosen(names: Sequence[str]) -> list[Arm]:
+    """Returns the arms named, all for none, with the default and the starts that they are compared with."""
+    origins = {"prior", *(arm.origin for arm in ARMS if arm.name in names)}
+    starts = [named(what, origin) for what in (UNADAPTED, START) for origin in origins]
+    return [arm for arm in ARMS if not names or arm.name in (*starts, *names)]
+
+
 def config_of(settings: Settings, arm: Arm, split: int) -> RunConfig:
     """Returns an arm's settings."""
     raw = assigned(settings.run.model_dump(mode="json"), arm.changes)
     raw["seed"] = split
+    raw["inner"]["policy_coef"] *= arm.policy_factor
     raw["train"]["iterations"] = raw["train"]["evaluate_every"] = settings.iterations
     # What validates is not asked: the last update's parameters are played.
     raw["train"]["validation_repeats"], raw["train"]["jury_users"] = 1, 0
@@ -154,7 +130,7 @@ def _part(
     settings: Settings, base: Callable[[], Problem], parts: Path, digest: str, arm: Arm, split: int
 ) -> dict[str, Any]:
     config = config_of(settings, arm, split)
-    asked = [digest, config.model_dump(mode="json"), arm.trained, arm.greedy]
+    asked = [digest, config.model_dump(mode="json"), arm.trained, arm.adapted, arm.greedy]
 
     def make() -> dict[str, Any]:
         given = base()
@@ -166,106 +142,185 @@ def _part(
 
 
 def _played(problem: Problem, meta: MetaParams, config: RunConfig, arm: Arm) -> dict[str, Any]:
-    """Returns every test user's hits at 20 and 40, and what the last adaptation did."""
+    """Returns every test user's rewards, forty digits of 0 and 1, and what the last adaptation did."""
     users, space = problem.split.test, meta.scaled(problem.space)
     starts = space.starts(problem.user_vectors[users], meta.initialization.numpy(), float(meta.attribute_gain))
     inner = meta.inner_params(config.inner)
-    policy = AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=arm.greedy, topics=problem.topics)
+    policy = (
+        AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=arm.greedy, topics=problem.topics)
+        if arm.adapted
+        else FixedPolicy(space.popularity + starts @ space.features.T, inner.temperature)
+    )
     rewards = cold_start_rewards(problem, policy, users, config.seed, "evaluate")
-    before, after = (space.popularity + weights @ space.features.T for weights in (starts, policy.weights))
-    if policy.history is None:
-        raise RuntimeError("a roll-out has at least one step")
-    rest = policy.history.candidates.copy()
-    np.put_along_axis(rest, policy.history.shown.astype(np.int64), False, axis=1)
     return {
         "users": [problem.dataset.user_ids[user] for user in users],
-        "hits20": rewards[:, :20].sum(axis=1).tolist(),
-        "hits40": rewards.sum(axis=1).tolist(),
-        "ratios": policy.stats[:, 0].tolist(),
-        "clipped": policy.stats[:, 1].tolist(),
-        "kl_nats": [
-            round(policy_kl(after[user], before[user], rest[user], inner.temperature), 4) for user in range(len(users))
-        ],
+        "rewards": ["".join(str(int(reward)) for reward in row) for row in rewards],
         "inner": inner.model_dump(mode="json"),
+        **(policy.effect() if isinstance(policy, AdaptedPolicy) else {}),
     }
-
-
-_COLUMNS = (
-    "change",
-    "hits @40",
-    "minus default @20",
-    "@40",
-    "fewer than default",
-    "minus own start @40",
-    "ratios clipped",
-    "KL to start, nats",
-)
 
 
 def report(settings: Settings, data: str, arms: list[Arm], played: list[dict[str, Any]]) -> ProtocolResult:
     """Returns the report of what was played."""
-    of = {arm.name: [part for part in played if part["arm"] == arm.name] for arm in arms}
-    base = of[DEFAULT]
-    tables, verdict = [], []
-    for group in dict.fromkeys(arm.group for arm in arms):
-        members = [arm for arm in arms if arm.group == group]
-        # Where features are not the default's, what an outer loop is worth is seen against the start that it had.
-        own = next(
-            (of[arm.name] for arm in members if not arm.trained and arm.name != DEFAULT and group != _PARTS), None
-        )
-        rows = []
-        for arm in members:
-            mine = of[arm.name]
-            gap40 = _paired(mine, base, "hits40")
-            hits = float(np.concatenate([part["hits40"] for part in mine]).mean())
-            ratios, clipped = (sum(sum(part[key]) for part in mine) for key in ("ratios", "clipped"))
-            kl = float(np.concatenate([part["kl_nats"] for part in mine]).mean())
-            share = f"{100 * clipped / ratios:.0f} %" if ratios else "no ratios"
-            compared = ("", "", "")
-            if arm.name != DEFAULT:
-                compared = (_text(_paired(mine, base, "hits20")), _text(gap40), f"{100 * _fewer(mine, base):.1f} %")
-            to_own = _text(_paired(mine, own, "hits40")) if own is not None and mine is not own else ""
-            rows.append((arm.name, f"{hits:.2f}", *compared, to_own, share, f"{kl:.2f}"))
-            if abs(gap40[0]) > 2 * gap40[1] and arm.name != DEFAULT:
-                verdict.append(f"{arm.name}: {_text(gap40)} hits at 40 against the default, more than two errors.")
-        tables.append(Table(group, _COLUMNS, rows, strong=(DEFAULT,)))
-    people = np.concatenate([part["users"] for part in base])
+    parts = {arm.name: [part for part in played if part["arm"] == arm.name] for arm in arms}
+    people = [user for part in parts[DEFAULT] for user in part["users"]]
+    episodes = Episodes(
+        people,
+        [part["split"] for part in parts[DEFAULT] for _ in part["users"]],
+        {
+            name: np.array([[int(digit) for digit in row] for part in own for row in part["rewards"]], np.float32)
+            for name, own in parts.items()
+        },
+    )
+    effects = {name: _effect_of(own) for name, own in parts.items()}
     return ProtocolResult(
         protocol="ablation",
         title=f"What each part is worth, cold start on {data}",
         tested=[
             f"The cold-start protocol's test users of {data}, the first {settings.splits} split(s): {len(people)} "
-            f"episodes of {len(set(people))} people, 40 steps, the same random numbers for every arm. The default is "
-            "the empirical-Bayes start with five epochs, sampled as served, its noise as in the settings.",
+            f"episodes of {len(set(people))} people, 40 steps, the same random numbers for every arm. The default "
+            f"({DEFAULT}) is the empirical-Bayes start with five epochs, sampled as served, its noise as in the "
+            "settings.",
             "Hits: mean over episodes. Differences are paired by person, a person's splits averaged first, standard "
             "errors over people. Fewer than default: share of episodes with strictly fewer hits at 40. Of "
             f"{len(arms) - 1} changes one in twenty is beyond two errors by chance.",
-            f"Outer loops: the parameters after {settings.iterations} updates, whatever they validated at. Flat "
-            "features: the embedding's directions with one common scale, item attributes beside them; outer loops may "
-            "change the scale of each. Random ones: of items nothing is known but how popular they are; outer loops "
-            "learn every feature.",
+            f"Outer loops: the parameters after {settings.iterations} updates, whatever they validated at, adapted as "
+            "every start is. Flat features: the embedding's directions with one common scale, item attributes beside "
+            "them; outer loops may change the scale of each. Random ones: of items nothing is known but how popular "
+            "they are; outer loops learn every feature.",
             "Ratios clipped: share of the ratios of the last adaptation (all epochs) that clip or bound silenced; "
-            "KL: of the adapted policy to the initialization after 40 steps.",
+            "KL: of the adapted policy to the initialization after 40 steps. The policy-gradient term alone: the value "
+            "term counts next to nothing, the pull to the initialization stays.",
         ],
-        verdict=verdict or ["No change differs from the default by more than two standard errors."],
-        tables=tables,
+        verdict=_verdict(episodes, effects),
+        bars=_bars(episodes),
+        tables=[_outer_loops_compared(episodes), _every_arm(episodes, effects)],
+        panels=_panels(episodes),
         raw={"parts": played},
         context={"settings": settings.model_dump(mode="json")},
     )
 
 
-def _paired(arm: list[dict[str, Any]], base: list[dict[str, Any]], key: str) -> tuple[float, float]:
-    """Returns mean and standard error of the difference, a person's splits averaged first."""
-    people = np.concatenate([part["users"] for part in arm])
-    mine, theirs = (np.concatenate([part[key] for part in parts]) for parts in (arm, base))
-    return mean_and_error(by_user(people, mine - theirs))
+_DIFFERENCES = (
+    ("MAML minus FOMAML: second order", "maml ({})", "fomaml ({})"),
+    ("MAML minus joint training", "maml ({})", "joint ({})"),
+    ("start minus the prior's start", "start ({})", DEFAULT),
+    ("MAML minus the prior's start", "maml ({})", DEFAULT),
+)
 
 
-def _fewer(arm: list[dict[str, Any]], base: list[dict[str, Any]]) -> float:
-    """Returns the share of episodes with strictly fewer hits at 40."""
-    mine, theirs = (np.concatenate([part["hits40"] for part in parts]) for parts in (arm, base))
-    return float((mine < theirs).mean())
+def _outer_loops_compared(episodes: Episodes) -> Table:
+    """Returns the outer loops from every origin that was played, each above its own start, and against each other."""
+    origins = [origin for origin in ORIGINS if named(START, origin) in episodes.rewards]
+    rows = []
+    for what, label in {UNADAPTED: UNADAPTED, START: START, **LOOPS}.items():
+        cells = []
+        for origin in origins:
+            arm = named(what, origin)
+            level = f"{_hits(episodes, arm).mean():.2f}" if arm in episodes.rewards else ""
+            cells += [level, _gap(episodes, arm, named(START, origin))]
+        rows.append((label, *cells))
+    for label, one, other in _DIFFERENCES:
+        gaps = [_gap(episodes, one.format(origin), other.format(origin)) for origin in origins]
+        rows.append((label, *(cell for gap in gaps for cell in ("", gap))))
+    columns = ("outer loop, from", *(each for origin in origins for each in (ORIGINS[origin], "minus its start")))
+    title = "What meta-learning itself is worth: outer loops, hits at 40"
+    note = "The last rows are paired differences between what they name."
+    return Table(title, columns, rows, note, strong=(LOOPS["maml"],))
 
 
-def _text(gap: tuple[float, float]) -> str:
-    return f"{gap[0]:+.2f} ± {gap[1]:.2f}"
+def _every_arm(episodes: Episodes, effects: dict[str, tuple[str, str]]) -> Table:
+    base = _hits(episodes, DEFAULT)
+    rows = []
+    for arm in episodes.rewards:
+        hits = _hits(episodes, arm)
+        fewer = "" if arm == DEFAULT else f"{100 * (hits < base).mean():.1f} %"
+        gaps = (_gap(episodes, arm, DEFAULT, steps) for steps in (20, 40))
+        rows.append((arm, f"{hits.mean():.2f}", *gaps, fewer, *effects[arm]))
+    columns = ("change", "hits @40", "minus default @20", "@40", "fewer than default", "ratios clipped", "KL, nats")
+    return Table("Every change, against the default", columns, rows, strong=(DEFAULT,))
+
+
+_BARS = (
+    (not_below, "from the prior, MAML against its start", "maml (prior)", DEFAULT),
+    (not_below, "from the prior, FOMAML against its start", "fomaml (prior)", DEFAULT),
+    (not_below, "from the prior, Reptile against its start", "reptile (prior)", DEFAULT),
+    (above, "from flat features, MAML above its start", "maml (flat)", "start (flat)"),
+    (above, "from random features, MAML above its start", "maml (random)", "start (random)"),
+    (not_below, "from flat features, MAML against the prior's start", "maml (flat)", DEFAULT),
+    (not_below, "from random features, MAML against the prior's start", "maml (random)", DEFAULT),
+    (above, "second order: from flat features, MAML above FOMAML", "maml (flat)", "fomaml (flat)"),
+)
+"""What meta-learning has to show: each outer loop good from the prior, and MAML finding its geometry (science.md,
+section 7), each with the arms compared."""
+
+
+def _bars(episodes: Episodes) -> list[Bar]:
+    return [
+        check(name, _gaps(episodes, one, other))
+        for check, name, one, other in _BARS
+        if {one, other} <= episodes.rewards.keys()
+    ]
+
+
+def _verdict(episodes: Episodes, effects: dict[str, tuple[str, str]]) -> list[str]:
+    played, verdict = episodes.rewards, []
+    for origin, given in ORIGINS.items():
+        gaps = {LOOPS[loop]: _gap(episodes, named(loop, origin), named(START, origin)) for loop in LOOPS}
+        if worth := ", ".join(f"{label} {gap}" for label, gap in gaps.items() if gap):
+            second = _gap(episodes, named("maml", origin), named("fomaml", origin))
+            verdict.append(
+                f"From {given}, hits at 40 minus the start's: {worth}{second and f'; second order {second}'}."
+            )
+    clipped, kl = effects[DEFAULT]
+    unadapted = _gap(episodes, named(UNADAPTED, "prior"), DEFAULT)
+    terms = [f"{arm.name} {_gap(episodes, arm.name, DEFAULT)}" for arm in TERMS if arm.name in played]
+    verdict.append(
+        f"Clip or bound silence {clipped} of the default's ratios, and 40 steps bring it {kl} nats from its "
+        "initialization; hits at 40 minus the default's: "
+        f"no adaptation {unadapted}{''.join(f', {term}' for term in terms)}."
+    )
+    for arm in (arm.name for arm in PARTS if arm.name in played):
+        mean, error = mean_and_error(_gaps(episodes, arm, DEFAULT))
+        if abs(mean) > 2 * error:
+            verdict.append(f"{arm}: {_gap(episodes, arm, DEFAULT)} against the default, more than two errors.")
+    return verdict
+
+
+def _panels(episodes: Episodes) -> list[Panel]:
+    panels = []
+    for origin, given in ORIGINS.items():
+        curves = []
+        for what, label in {START: START, **LOOPS}.items():
+            if (arm := named(what, origin)) in episodes.rewards:
+                mean, error = curve(episodes, arm, against=named(UNADAPTED, origin))
+                curves.append(Curve(label, list(range(1, len(mean) + 1)), mean.tolist(), error.tolist()))
+        if curves:
+            panels.append(Panel(f"from {given}", "interactions", "hits above the unadapted start", curves))
+    return panels
+
+
+def _hits(episodes: Episodes, arm: str, steps: int = 40) -> NDArray[np.float64]:
+    """Returns every episode's hits [E]."""
+    return np.asarray(episodes.rewards[arm][:, :steps].sum(axis=1), np.float64)
+
+
+def _gaps(episodes: Episodes, arm: str, other: str, steps: int = 40) -> NDArray[np.float64]:
+    """Returns each person's difference in hits, their splits averaged first."""
+    return by_user(episodes.user_ids, _hits(episodes, arm, steps) - _hits(episodes, other, steps))
+
+
+def _gap(episodes: Episodes, arm: str, other: str, steps: int = 40) -> str:
+    """Returns the paired difference as text; none where one was not played, or both are the same."""
+    if arm == other or not {arm, other} <= episodes.rewards.keys():
+        return ""
+    return measured(_gaps(episodes, arm, other, steps), sign=True)
+
+
+def _effect_of(parts: list[dict[str, Any]]) -> tuple[str, str]:
+    """Returns the share of an arm's ratios that clip or bound silenced, and its KL to the initialization, nats."""
+    ratios, clipped, kl = (
+        [each for part in parts for each in part.get(key, ())] for key in ("ratios", "clipped", "kl_nats")
+    )
+    share = f"{100 * sum(clipped) / sum(ratios):.0f} %" if sum(ratios) else "no ratios"
+    return share, f"{np.mean(kl):.2f}" if kl else "not adapted"

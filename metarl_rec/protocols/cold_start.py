@@ -240,10 +240,10 @@ def _bars(
         bars.append(_above(STRETCH, gap))
     if GREEDY in sampled:
         gap = sampled[GREEDY]
-        bars.append(Bar("sampled against greedy", "within .2", _at(gap), abs(gap.difference[40]) <= 0.2))
-    if TUNED in sampled:
-        gap = sampled[TUNED]
         asked = "not below by more than .2"
+        bars.append(Bar("sampled against greedy", asked, _at(gap), gap.difference[40] >= -0.2))
+    if TUNED in sampled:
+        gap, asked = sampled[TUNED], "not below by more than .2"
         bars.append(Bar("sampled against tuned HB", asked, _at(gap), gap.difference[40] >= -0.2))
     for other in LEARNERS:
         if other in sampled:

@@ -3,40 +3,49 @@
 from __future__ import annotations
 
 from functools import partial
+from math import lcm
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from metarl_rec.config import RunConfig, decided
+from metarl_rec.config import RunConfig, TrainConfig, decided
 from metarl_rec.dataset import Dataset
+from metarl_rec.errors import ConfigError
 from metarl_rec.lineup import Lineup
 from metarl_rec.policies import FixedPolicy
 from metarl_rec.preparing import prepared, split_problem
-from metarl_rec.protocol import ADAPTED
+from metarl_rec.protocol import ADAPTED, STEPS
 from metarl_rec.protocols.parts import kept_splits
-from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, mean_and_error, measured
+from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, above, measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
-from metarl_rec.statistics import by_user
+from metarl_rec.statistics import Episodes, by_user, curve, over_episodes
 from metarl_rec.threads import share_cores
-from metarl_rec.train import start_of
+from metarl_rec.train import meta_train
 from metarl_rec.workspace import Workspace
 from metarl_rec.worlds import WorldConfig, make_env
 from simulator.population import LoggedUsers
 
 __all__ = ["CONDITIONS", "Settings", "run"]
 
-UNADAPTED = "meta-policy"
-POLICIES = (UNADAPTED, "HB linear, Thompson", "HB linear, greedy", ADAPTED, "adapted, greedy")
+UNADAPTED, GREEDY, TUNED = "meta-policy", "adapted, greedy", "HB linear, greedy"
+POLICIES = (UNADAPTED, "HB linear, Thompson", TUNED, ADAPTED, GREEDY)
+AT_ONCE = "slates of 1, answers at once"
 CONDITIONS: dict[str, tuple[int, dict[str, Any]]] = {
-    "slates of 1, answers at once": (1, {}),
+    AT_ONCE: (1, {}),
     "slates of 1, up to 5 steps late": (1, {"feedback": {"max_delay": 5}}),
     "slates of 1, 30 % missing": (1, {"feedback": {"missing": 0.3}}),
     "slates of 10, answers at once": (10, {}),
+    "slates of 10, up to 5 steps late": (10, {"feedback": {"max_delay": 5}}),
+    "slates of 10, 30 % missing": (10, {"feedback": {"missing": 0.3}}),
     "slates of 10, up to 5 steps late, 30 % missing": (10, {"feedback": {"max_delay": 5, "missing": 0.3}}),
 }
 """Slate size and world of each."""
+_CHOOSING = ("horizon", "folds", "validation_repeats", "jury_users", "start_noises", "start_forgettings", "harm_cost")
+"""What of the training's settings chooses a start: nothing is trained, and whoever chooses lives in a still world."""
+_DECIDED = {"seed": "splits"} | {f"train.{name}": "" for name in TrainConfig.model_fields if name not in _CHOOSING}
 _NOTE = "Have less: share of episodes with strictly fewer hits under the adapted policy."
 
 
@@ -45,20 +54,31 @@ class Settings(BaseModel):
 
     Attributes:
         splits: splits 0 .. splits - 1; every user starts at the empirical-Bayes initialization.
-        shown: items that everybody is shown in all; slates of ten make a tenth as many steps.
-        run: settings of prior and inner loop.
+        shown: items that everybody is shown in all, whole slates of every size and no more than there are; slates of
+            ten make a tenth as many steps.
+        run: settings of prior and inner loop, and of who chooses the start.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=10, ge=1, le=1000)
-    shown: int = Field(default=100, ge=10, le=1000)
-    run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits"}))] = RunConfig()
+    shown: int = Field(default=100, ge=10, le=1000, multiple_of=lcm(*(size for size, _ in CONDITIONS.values())))
+    run: Annotated[RunConfig, AfterValidator(decided(_DECIDED))] = RunConfig()
 
 
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
-    """Returns the report; splits that were played before with the same settings are read again."""
+    """Returns the report; splits that were played before with the same settings are read again.
+
+    Raises:
+        ConfigError: more items were to be shown than there are.
+    """
     share_cores()
+    dataset, _ = prepared(workspace, settings.run)
+    if settings.shown > len(dataset.item_ids):
+        raise ConfigError(
+            f"setting shown: {settings.shown} items cannot be shown of {len(dataset.item_ids)}, none twice; "
+            "set fewer or import more"
+        )
     played = kept_splits(
         "conditions",
         workspace,
@@ -68,14 +88,16 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
         partial(_part, settings, workspace),
         watch,
     )
-    dataset, _ = prepared(workspace, settings.run)
     return report(settings, dataset, played)
 
 
 def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[str, Any]:
     problem = split_problem(workspace, config)
     users = problem.split
-    lineup = Lineup(problem, start_of(problem, config), config)
+    # Without updates meta-training is the choice of the start, by the people who tune HB.
+    train = config.train.model_copy(update={"iterations": 0})
+    meta = meta_train(problem, config.model_copy(update={"train": train})).meta
+    lineup = Lineup(problem, meta, config)
     vectors, nobody = problem.user_vectors[users.test], FixedPolicy(np.zeros((0, 0), np.float32))
     rewards: dict[str, dict[str, Any]] = {}
     for name, (size, world) in CONDITIONS.items():
@@ -87,40 +109,50 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
             player = lineup.policy(policy, vectors, nobody)
             rollout = play(env, player, settings.shown // size, generator(config.seed, "evaluate"))
             rewards.setdefault(name, {})[policy] = rollout.rewards.sum(axis=2).astype(int).tolist()
-    return {"split": config.seed, "users": [problem.dataset.user_ids[user] for user in users.test], "rewards": rewards}
+    return {
+        "split": config.seed,
+        "users": [problem.dataset.user_ids[user] for user in users.test],
+        "rewards": rewards,
+        "inner": meta.inner_params(config.inner).model_dump(mode="json"),
+        "baselines": lineup.choices(),
+    }
 
 
 def report(settings: Settings, dataset: Dataset, played: list[dict[str, Any]]) -> ProtocolResult:
     """Returns the report of what was played; the filtered data set says on how many users and items."""
-    tables, panels, verdict = [], [], []
+    tables, bars, panels, verdict = [], [], [], []
     people = [user for part in played for user in part["users"]]
+    splits = [part["split"] for part in played for _ in part["users"]]
     for name, (size, _) in CONDITIONS.items():
         rewards = {
-            policy: np.concatenate([np.array(part["rewards"][name][policy], np.float64) for part in played])
+            policy: np.concatenate([np.array(part["rewards"][name][policy], np.float32) for part in played])
             for policy in POLICIES
         }
         rows = []
-        hits = {policy: table.sum(axis=1) for policy, table in rewards.items()}
+        hits = {policy: table.sum(axis=1, dtype=np.float64) for policy, table in rewards.items()}
         gaps = {policy: hits[ADAPTED] - others for policy, others in hits.items()}
         paired = {policy: measured(by_user(people, gap), sign=True) for policy, gap in gaps.items()}
         harmed = {policy: f"{100 * (gap < 0).mean():.1f} %" for policy, gap in gaps.items()}
         for policy, own in hits.items():
-            _, error = mean_and_error(by_user(people, own))
+            level, error = over_episodes(people, own[:, None])
             compared = ("", "") if policy == ADAPTED else (paired[policy], harmed[policy])
-            rows.append((policy, f"{own.mean():.2f} ± {error:.2f}", *compared))
+            rows.append((policy, f"{level[0]:.2f} ± {error[0]:.2f}", *compared))
         columns = ("policy", f"hits in {settings.shown} shown", "adapted minus it", "have less")
         tables.append(Table(name, columns, rows, _NOTE, strong=(ADAPTED,)))
+        bars.append(above(f"{name}: adapted above {UNADAPTED}", by_user(people, gaps[UNADAPTED])))
+        if name == AT_ONCE and settings.shown >= STEPS:
+            bars += _cold_start_bars(name, people, rewards)
         verdict.append(
             f"{name}: adapting is worth {paired[UNADAPTED]} hits in {settings.shown} shown, and {harmed[UNADAPTED]} of "
-            f"episodes have fewer hits than without it; sampled minus greedy {paired['adapted, greedy']} hits."
+            f"episodes have fewer hits than without it; sampled minus greedy {paired[GREEDY]} hits."
         )
-        base = rewards[UNADAPTED].cumsum(axis=1)
+        episodes = Episodes(people, splits, rewards)
         steps = [size * (step + 1) for step in range(settings.shown // size)]
-        curves = [
-            Curve(policy, steps, (table.cumsum(axis=1) - base).mean(axis=0).tolist())
-            for policy, table in rewards.items()
-            if policy != UNADAPTED
-        ]
+        curves = []
+        for policy in rewards:
+            if policy != UNADAPTED:
+                mean, error = curve(episodes, policy, against=UNADAPTED)
+                curves.append(Curve(policy, steps, mean.tolist(), error.tolist()))
         panels.append(Panel(name, "items shown", "hits above no adaptation", curves))
     return ProtocolResult(
         protocol="conditions",
@@ -133,14 +165,37 @@ def report(settings: Settings, dataset: Dataset, played: list[dict[str, Any]]) -
             "policies adapt whenever an answer arrives. A hit is an item that the person rated at least "
             f"{settings.run.threshold:g}, and what they did not rate is no hit. Late: an answer comes 0 to 5 steps "
             "after its slate. Missing: 30 % of the answers never come; the hit counts all the same.",
-            "All policies start from the empirical-Bayes prior with the same random numbers.",
-            "Hits are means over episodes. Differences are paired and averaged over a person's splits first, then over "
-            "people; so are all standard errors. Have less: share of episodes with strictly fewer hits under "
-            f"{ADAPTED} than under the policy compared with.",
+            "All policies start from the empirical-Bayes prior with the same random numbers. Ours is what would ship "
+            "without meta-training: the start that validation users and cross-fitted train users choose, the people "
+            "by whom HB is tuned, each one item at a time and answered at once.",
+            "Hits are means over episodes, their standard errors clustered by person. Differences are paired and "
+            "averaged over a person's splits first, then over people. Have less: share of episodes with strictly fewer "
+            f"hits under {ADAPTED} than under the policy compared with.",
         ],
         verdict=verdict,
+        bars=bars,
         tables=tables,
         panels=panels,
         raw={"splits": played},
         context={"settings": settings.model_dump(mode="json"), "conditions": CONDITIONS},
     )
+
+
+def _cold_start_bars(name: str, people: list[str], rewards: dict[str, NDArray[np.float32]]) -> list[Bar]:
+    """Returns cold start's own bars, over its number of steps: the price of sampling, and what is lost to tuned HB."""
+    hits = {policy: table[:, :STEPS].sum(axis=1, dtype=np.float64) for policy, table in rewards.items()}
+    sampling, behind = (by_user(people, hits[one] - hits[other]) for one, other in ((ADAPTED, GREEDY), (GREEDY, TUNED)))
+    return [
+        Bar(
+            f"{name}: sampled against greedy, {STEPS} shown",
+            "not below by more than .2",
+            measured(sampling, sign=True),
+            float(sampling.mean()) >= -0.2,
+        ),
+        Bar(
+            f"{name}: greedy against tuned HB, {STEPS} shown",
+            "not below by more than .1",
+            measured(behind, sign=True),
+            float(behind.mean()) >= -0.1,
+        ),
+    ]

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from metarl_rec.cross_fitting import folded_embeddings, side_by_side
 from metarl_rec.dataset import split_users
 from metarl_rec.populations import TrainingPopulations
 from metarl_rec.problem import build_problem
+from metarl_rec.provenance import machine
 from metarl_rec.threads import share_cores
 from metarl_rec.train import start_of
 from metarl_rec.validate import validate
@@ -55,21 +56,20 @@ def main() -> None:
             meta = start_of(problem, config)
             rewards[name].append(validate(TrainingPopulations.fit(problem, config), meta).after)
             print(f"split {seed} {name:10s} {rewards[name][-1]:.2f} ({seconds[name][-1]:.1f} s)", flush=True)
+    made = report(rewards, seconds)
+    arguments.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+def report(rewards: dict[str, list[float]], seconds: dict[str, list[float]]) -> dict[str, Any]:
+    """Returns every source's mean reward over splits, paired with svd's, and says it."""
     table = {}
     for name, values in rewards.items():
         gap = np.subtract(values, rewards["svd"])
         error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else float("nan")
         table[name] = {"mean": float(np.mean(values)), "minus_svd": float(gap.mean()), "standard_error": float(error)}
         print(f"{name:10s} mean {np.mean(values):.2f}  minus svd {gap.mean():+.2f} +- {error:.2f} (over splits)")
-    machine = {"machine": platform.machine(), "python": platform.python_version(), "cores": 2}
-    report = {
-        "machine": machine,
-        "seeds": list(range(arguments.splits)),
-        "table": table,
-        "rewards": rewards,
-        "seconds": seconds,
-    }
-    arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    seeds = list(range(len(rewards["svd"])))
+    return {"machine": machine(), "seeds": seeds, "table": table, "rewards": rewards, "seconds": seconds}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,30 @@ from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocols.result import mean_and_error
 from metarl_rec.provenance import machine
+from metarl_rec.statistics import by_user
 from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train, start_of
 from metarl_rec.workspace import Workspace
 
 PARTS = 4
+ONLY_THE_OUTER_LOOP = (
+    "train.start_noises=[]",
+    "train.start_forgettings=[]",
+    "train.jury_users=0",
+    "train.validation_repeats=1",
+)
+"""Nobody chooses another start, and nobody is kept from the outer loop to judge it: its last update is played."""
+
+
+def settings(split: int, assignments: Sequence[str]) -> RunConfig:
+    """Returns the settings of `start` and `trained`, between which the outer loop alone is to differ."""
+    return load_config(None, [*assignments, f"seed={split}", *ONLY_THE_OUTER_LOOP])
+
+
+def gaps(rows: list[dict[str, Any]], name: str) -> NDArray[np.float64]:
+    """Returns each person's hits less the reference's, averaged over the splits in which they judged."""
+    people = [user for row in rows for user in row["users"]]
+    return by_user(people, np.concatenate([np.subtract(row[name], row["reference"]) for row in rows]))
 
 
 def hits(problem: Problem, meta: MetaParams, judges: NDArray[np.int64], config: RunConfig) -> NDArray[np.float64]:
@@ -56,7 +76,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for split in range(asked.splits):
         base = load_config(None, [f"seed={split}"])
-        config = load_config(None, [f"seed={split}", "train.jury_users=0", "train.validation_repeats=1", *asked.set])
+        config = settings(split, asked.set)
         dataset, users = prepared(Workspace(asked.workdir), config)
         for part, judges in enumerate(np.array_split(users.train, PARTS)):
             rest = replace(users, train=users.train[~np.isin(users.train, judges)])
@@ -74,7 +94,7 @@ def main() -> None:
             means = {name: f"{np.mean(row[name]):.2f}" for name in ("reference", "start", "trained")}
             print(f"split {split}, part {part}: {means}", flush=True)
     for name in ("start", "trained"):
-        gap, error = mean_and_error(np.concatenate([np.subtract(row[name], row["reference"]) for row in rows]))
+        gap, error = mean_and_error(gaps(rows, name))
         print(f"{name} minus the empirical-Bayes start: {gap:+.2f} ± {error:.2f}")
     report = {"machine": machine(), "settings": asked.set, "splits": asked.splits, "rows": rows}
     asked.out.write_text(json.dumps(report) + "\n", encoding="utf-8")

@@ -4,8 +4,8 @@
 
 For each seed the users of ML-100K are split as everywhere; tasks are users drawn from priors fitted on the folds'
 meta-train users, validation picks the iteration in the same world, and both arms are judged on the same users drawn
-from a prior fitted on the split's test users. Only the discount differs between the arms. Differences are paired by
-user; standard errors are over seeds' means as well as over users.
+from a prior fitted on the split's test users. Only the discount differs between the arms: nobody chooses another start.
+Differences are paired by user; standard errors are over seeds' means as well as over users.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ DISCOUNTS = (0.0, 0.9)
 SESSION_LENGTH = 20
 JUDGED_USERS = 500
 STATIC, DYNAMIC = "static", "sessions"
+JUDGING_SEED = 2_000_000_011
+"""Beyond the seeds of every training's and validation's users and worlds."""
 
 
 def settings(seed: int, discount: float, world: str) -> RunConfig:
@@ -55,6 +57,8 @@ def settings(seed: int, discount: float, world: str) -> RunConfig:
             simulated_users=64,
             validation_users=200,
             validation_repeats=1,
+            start_noises=(),
+            start_forgettings=(),
             fatigue_rate=0.3,
             world=WorldConfig.model_validate(PRESETS[world]),
         ),
@@ -77,12 +81,12 @@ def judge(problem: Problem, meta: MetaParams, config: RunConfig, world: str) -> 
     policy = AdaptedPolicy(problem.space.features, problem.space.popularity, starts, inner, topics=problem.topics)
     env = make_env(
         WorldConfig.model_validate(PRESETS[world]),
-        prior.draw(JUDGED_USERS, seed=1_000_000_007 + config.seed),
+        prior.draw(JUDGED_USERS, seed=JUDGING_SEED + config.seed),
         problem.topics,
         users,
         session_length=SESSION_LENGTH,
         discount=0.0,
-        seed=config.seed + 17,
+        seed=JUDGING_SEED + config.seed,
     )
     return play(env, policy, config.train.horizon, generator(config.seed, "judge")).rewards.sum(
         axis=(1, 2), dtype=np.float64
