@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from metarl_rec.adapted_policy import AdaptedPolicy, History
 from metarl_rec.config import RunConfig
 from metarl_rec.credit import future_advantages
+from metarl_rec.errors import ConfigError
 from metarl_rec.fatigue import RETENTIONS
 from metarl_rec.inner_loop import SupportBatch
 from metarl_rec.inner_params import InnerParams
@@ -38,10 +39,15 @@ def rollout_params(config: RunConfig) -> InnerParams:
 def task_batch(populations: TrainingPopulations, meta: MetaParams, iteration: int) -> TaskBatch:
     """Returns one iteration's users after a roll-out, each cut at a random step: before it adapts, at it judges.
 
+    In sessions that is a step at which the user is there; who leaves after the first step is left out.
+
     Args:
         populations: whom to play.
         meta: the current meta-parameters; the roll-out adapts after every interaction with them.
         iteration: decides the fold, the users and every draw.
+
+    Raises:
+        ConfigError: everybody left after the first step.
     """
     problem, config = populations.problem, populations.config
     settings = config.train
@@ -58,15 +64,18 @@ def task_batch(populations: TrainingPopulations, meta: MetaParams, iteration: in
     )
     # The world draws anew in every iteration: else all updates would meet the same changes of taste.
     env = populations.env(group.population, users, seed=config.seed + iteration)
-    # Judging a session's step needs the action taken there; a bandit can be judged after its last step, too.
-    last = settings.horizon - 1 if session else settings.horizon
-    cuts = generator(config.seed, "lengths", iteration).integers(1, last + 1, len(users))
-    moment = _Moments(policy, cuts)
+    lots = _lots(generator(config.seed, "lengths", iteration), len(users), settings.horizon, session=session)
+    moment = _Moments(policy, lots, session=session)
     rollout = play(env, policy, settings.horizon, generator(config.seed, "rollout", iteration), moment.note)
-    history = policy.history
+    history, cuts = policy.history, moment.cuts
     if history is None:
         raise RuntimeError("a roll-out has at least one step")
-    rows = np.flatnonzero(rollout.present[np.arange(len(users)), cuts]) if session else np.arange(len(users))
+    rows = np.flatnonzero(cuts)
+    if len(rows) == 0:
+        raise ConfigError(
+            f"iteration {iteration}: none of {len(users)} users is there after the first step, so nobody can be "
+            "judged; raise train.simulated_users, or let users stay longer in train.world"
+        )
     batch = TaskBatch(
         support=SupportBatch.pack(
             [_prefix(history, int(user), int(cuts[user])) for user in rows],
@@ -93,28 +102,53 @@ def task_batch(populations: TrainingPopulations, meta: MetaParams, iteration: in
     return replace(batch, session=state)
 
 
+def _lots(rng: np.random.Generator, users: int, horizon: int, *, session: bool) -> NDArray[np.float64]:
+    """Returns every user's lots [N, T + 1], in [0, 1], for steps 0 to T: the lowest below 1 is where they are cut.
+
+    Judging a session's step needs the action taken there; a bandit can be judged after its last step, too, and who
+    plays it is always there, so the step is drawn at once.
+    """
+    if session:
+        lots = rng.random((users, horizon + 1))
+        lots[:, [0, -1]] = 1.0
+        return lots
+    cuts = rng.integers(1, horizon + 1, users)
+    return np.asarray(np.arange(horizon + 1) != cuts[:, None], np.float64)
+
+
 class _Moments:
     """Takes down the state of every user just before the step at which they are cut.
 
+    At which steps a user will be there is not known before; the lowest lot so far makes all of them equally likely.
+
+    Reference: Vitter, "Random Sampling with a Reservoir", ACM TOMS 11, 1985 (a reservoir of one).
+
     Attributes:
+        cuts: [N] int64, 0 where there was no step to cut at.
         rewards: [N, n] float32, P(like) of every item then.
         open: [N, n] bool, what could be shown then.
         exposure: [N, M, T] float32, the policy's memories then, or None.
     """
 
-    def __init__(self, policy: AdaptedPolicy, cuts: NDArray[np.int64]) -> None:
+    def __init__(self, policy: AdaptedPolicy, lots: NDArray[np.float64], *, session: bool) -> None:
         self._policy = policy
-        self._cuts = cuts
+        self._lots = lots
+        self._session = session
+        self._lowest = np.ones(len(lots))
+        self.cuts = np.zeros(len(lots), np.int64)
         self.exposure: NDArray[np.float32] | None = None
 
     def note(self, step: int, env: BatchEnv) -> None:
         """Called before every step."""
         if step == 0:
-            self.rewards = np.zeros((len(self._cuts), env.n_items), np.float32)
-            self.open = np.zeros((len(self._cuts), env.n_items), np.bool_)
-        at = np.flatnonzero(self._cuts == step)
+            self.rewards = np.zeros((len(self.cuts), env.n_items), np.float32)
+            self.open = np.zeros((len(self.cuts), env.n_items), np.bool_)
+        lot = self._lots[:, step]
+        lower = lot < self._lowest
+        at = np.flatnonzero(lower & env.present.cpu().numpy() if self._session else lower)
         if len(at) == 0:
             return
+        self._lowest[at], self.cuts[at] = lot[at], step
         self.rewards[at] = env.reward_probabilities().cpu().numpy()[at]
         self.open[at] = env.candidates.cpu().numpy()[at]
         if self._policy.exposure is not None:

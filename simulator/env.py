@@ -133,6 +133,11 @@ class BatchEnv:
         """What may be shown to each user now [N, n] bool; a view that the next step changes."""
         return self._open
 
+    @property
+    def present(self) -> Tensor:
+        """Who is there to be shown something next [N] bool."""
+        return ~self._visits.absent
+
     def reset(self, users: Tensor | None = None) -> Observation:
         """Returns every user to the beginning; the answers stay the same.
 

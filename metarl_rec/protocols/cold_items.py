@@ -18,7 +18,8 @@ from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.prior import fit_linear_encoder
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocols.parts import kept_splits
-from metarl_rec.protocols.result import ProtocolResult, Table, Watch, above, measured
+from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, above, mean_and_error, measured
+from metarl_rec.protocols.untrained import UNTRAINED
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.statistics import by_user
@@ -31,7 +32,7 @@ __all__ = ["Settings", "run"]
 
 OURS, UNADAPTED, RANDOM = "adapted", "not adapted", "random cold items"
 SAME, TUNED, KNOWN = "attribute popularity", "attribute popularity, ridge tuned", "true popularity, for comparison"
-RIDGES = (1.0, 10.0, 30.0, 100.0)
+RIDGES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
 
 class Settings(BaseModel):
@@ -51,14 +52,14 @@ class Settings(BaseModel):
     cold: float = Field(default=0.1, gt=0, lt=0.9)
     steps: int = Field(default=20, ge=1, le=1000)
     shown: int = Field(default=10, ge=1, le=1000)
-    run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits"}))] = RunConfig()
+    run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits", **UNTRAINED}))] = RunConfig()
 
 
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
     """Returns the report; splits that were played before with the same settings are read again.
 
     Raises:
-        DataError: the share of cold items is less than one item.
+        DataError: fewer items are held out than are shown, or fewer are left than there are steps.
     """
     share_cores()
     played = kept_splits(
@@ -82,6 +83,11 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
             f"cold={settings.cold:g} of {count} items leaves {held_out} cold ones, fewer than shown={settings.shown}; "
             "raise `cold`, lower `shown` or import more items"
         )
+    if count - held_out < settings.steps:
+        raise DataError(
+            f"cold={settings.cold:g} of {count} items leaves {count - held_out} others, fewer than "
+            f"steps={settings.steps}; lower `steps` or `cold`, or import more items"
+        )
     cold = np.zeros(count, np.bool_)
     cold[np.random.default_rng([config.seed, 10]).permutation(count)[:held_out]] = True
     warm = data.only_items(~cold)
@@ -93,13 +99,16 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
     ridge = max(RIDGES, key=lambda r: float(_rate(encoded[r][:, -1][None], choosers, settings.shown).sum()))
     own = _encoded(problem, vectors, config.prior.item_ridge)
     features, popularity = own[:, :-1], np.clip(own[:, -1], 0.0, 1.0)
-    starts, weights = _weights(problem, config, settings.steps)
     judges = rewards[split.test]
+    adapted = [
+        np.asarray(popularity + weights @ features.T, np.float32)
+        for weights in _weights(problem, config, settings.steps)
+    ]
     scores = {
         SAME: popularity[None],
         TUNED: encoded[ridge][:, -1][None],
-        UNADAPTED: popularity + starts @ features.T,
-        OURS: popularity + weights @ features.T,
+        UNADAPTED: adapted[0],
+        OURS: adapted[-1],
         KNOWN: rewards[split.train].mean(axis=0)[None],
     }
     rates = {RANDOM: judges.mean(axis=1)} | {
@@ -111,6 +120,8 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
         "ridge": ridge,
         "users": [data.user_ids[user] for user in split.test],
         "rates": {name: np.round(values.astype(np.float64), 6).tolist() for name, values in rates.items()},
+        # Adapted after every step [N, steps + 1], the first before any.
+        "by step": np.round(np.stack([_rate(table, judges, settings.shown) for table in adapted], 1), 6).tolist(),
     }
 
 
@@ -120,16 +131,17 @@ def _encoded(problem: Problem, vectors: NDArray[np.float32], ridge: float) -> ND
     return fit_linear_encoder(problem.item_vectors, targets, ridge)(vectors)
 
 
-def _weights(problem: Problem, config: RunConfig, steps: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns test users' starting points and their weights [N, D] after `steps` interactions with known items."""
+def _weights(problem: Problem, config: RunConfig, steps: int) -> list[NDArray[np.float32]]:
+    """Returns test users' weights [N, D] after 0 .. `steps` interactions with known items."""
     space, users = problem.space, problem.split.test
     zero = np.zeros(space.features.shape[1])
     starts = space.starts(problem.user_vectors[users], zero, config.prior.attribute_gain)
     policy = AdaptedPolicy(space.features, space.popularity, starts, config.inner, topics=problem.topics)
     population = LoggedUsers(problem.rewards, problem.rated)
     env = BatchEnv(population, torch.from_numpy(users), horizon=steps, seed=config.seed)
-    play(env, policy, steps, generator(config.seed, "evaluate"))
-    return starts, policy.weights
+    weights: list[NDArray[np.float32]] = []
+    play(env, policy, steps, generator(config.seed, "evaluate"), lambda *_: weights.append(policy.weights))
+    return weights
 
 
 def _rate(scores: NDArray[np.floating[Any]], rewards: NDArray[np.uint8], shown: int) -> NDArray[np.float64]:
@@ -145,11 +157,14 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
     rows, bars, verdict = [], [], []
     for name, values in rates.items():
         gap = by_user(people, rates[OURS] - values)
-        paired = "" if name == OURS else measured(gap, digits=4, sign=True)
-        rows.append((name, measured(by_user(people, values), digits=4), paired))
+        paired, less = "", ""
+        if name != OURS:
+            paired = measured(gap, digits=4, sign=True)
+            less = f"{100 * (rates[OURS] < values).mean():.1f} %"
+        rows.append((name, measured(by_user(people, values), digits=4), paired, less))
         if name in (RANDOM, SAME, TUNED, UNADAPTED):
             bars.append(above(f"adapted above {name}", gap, digits=4))
-            verdict.append(f"Adapted minus {name}: {paired}.")
+            verdict.append(f"Adapted minus {name}: {paired}; {less} of episodes have less.")
     return ProtocolResult(
         protocol="cold-items",
         title=f"Items that nobody has rated, {data}",
@@ -169,12 +184,24 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         tables=[
             Table(
                 f"Reward rate of {settings.shown} cold items, mean over people ± standard error",
-                ("policy", "reward rate", "adapted minus it"),
+                ("policy", "reward rate", "adapted minus it", "have less"),
                 rows,
+                "Have less: share of episodes in which adapted has strictly fewer hits.",
                 strong=(OURS,),
             )
         ],
-        panels=[],
+        panels=[_panel(settings.shown, played, people, rates)],
         raw={"splits": played},
         context={"settings": settings.model_dump(mode="json")},
     )
+
+
+def _panel(shown: int, played: list[dict[str, Any]], people: list[str], rates: dict[str, NDArray[np.float64]]) -> Panel:
+    """Returns what every interaction adds."""
+    adapted = np.concatenate([np.array(part["by step"], np.float64) for part in played])
+    curves = []
+    for name in (UNADAPTED, SAME, TUNED):
+        gaps = by_user(people, adapted - rates[name][:, None]).T
+        means, errors = zip(*map(mean_and_error, gaps), strict=True)
+        curves.append(Curve(name, list(range(len(gaps))), means, errors))
+    return Panel(f"{shown} cold items", "interactions with other items", "reward rate, adapted minus it", curves)

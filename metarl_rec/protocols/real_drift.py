@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from metarl_rec import dataset_store
 from metarl_rec.config import RunConfig, decided
 from metarl_rec.errors import DataError
+from metarl_rec.inner_params import InnerParams
 from metarl_rec.preparing import split_problem
 from metarl_rec.prequential import Kind, Memory, Timelines, play, timelines
 from metarl_rec.problem import Problem
@@ -27,6 +28,7 @@ from metarl_rec.protocols.real_drift_report import (
     report,
 )
 from metarl_rec.protocols.result import ProtocolResult, Watch
+from metarl_rec.protocols.untrained import UNTRAINED
 from metarl_rec.tasks import TaskSpace
 from metarl_rec.threads import share_cores
 from metarl_rec.workspace import Workspace
@@ -34,9 +36,16 @@ from metarl_rec.workspace import Workspace
 __all__ = ["FORGETTING_GRID", "NOISES", "Settings", "genre_cosines", "run"]
 
 FORGETTING_GRID = (0.0, 0.003, 0.01, 0.02, 0.05, 0.1)
-NOISES = (0.05, 0.1, 0.2, 0.4)
+NOISES = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Residual variances to choose from: 1 / weight of the newest rating, for both sides."""
 _RUN = RunConfig(min_positives=0, min_ratings=20)
+_PLAYED = {"step_sizes", "preconditioner", "value_weight", "organic_weight", "forgetting", "caution"}
+"""What of the inner loop is left where nothing is drawn: no ratio, no temperature, no session."""
+_DECIDED = {
+    "seed": "splits",
+    **UNTRAINED,
+    **{f"inner.{name}": "" for name in InnerParams.model_fields if name not in _PLAYED},
+}
 
 
 class Settings(BaseModel):
@@ -60,7 +69,7 @@ class Settings(BaseModel):
     window: int = Field(default=20, ge=1)
     buffer: int = Field(default=64, ge=1)
     tuning_users: int = Field(default=100, ge=2)
-    run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits"}, _RUN))] = _RUN
+    run: Annotated[RunConfig, AfterValidator(decided(_DECIDED, _RUN))] = _RUN
 
 
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:

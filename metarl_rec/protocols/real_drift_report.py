@@ -56,12 +56,16 @@ def report(settings: dict[str, Any], data: str, played: list[dict[str, Any]]) ->
     }
     third = least_similar_third({user["user"]: user["cosine"] for user in episodes})
     groups = {ALL: np.ones(len(people), np.bool_), THIRD: np.isin(people, list(third))}
-    tables, bars, verdict = [], [], []
+    tables, bars, verdict, panels = [], [], [], []
     for group, here in groups.items():
         ids, count = people[here], len(set(people[here].tolist()))
+        if count < 2:
+            verdict.append(f"{group}: one person, and an error needs two; lower `above` or import more data.")
+            continue
         mine = {name: rate[here] for name, rate in rates.items()}
         tables.append(_table(f"{group}: {count} people, {len(ids)} episodes", ids, mine, _note(played)))
         gaps = {other: by_user(ids, mine[OURS] - mine[other]) for other in (STATIONARY, FORGETTING, UNADAPTED)}
+        panels += _panels(group, ids, [user for user, inside in zip(episodes, here, strict=True) if inside])
         bars.append(above(f"{group}: above tuned HB without forgetting", gaps[STATIONARY]))
         bars.append(not_below(f"{group}: HB with tuned forgetting", gaps[FORGETTING]))
         verdict.append(
@@ -76,7 +80,7 @@ def report(settings: dict[str, Any], data: str, played: list[dict[str, Any]]) ->
         verdict=verdict,
         bars=bars,
         tables=tables,
-        panels=[_panel(group, here, people, episodes) for group, here in groups.items()],
+        panels=panels,
         raw={"parts": played},
         context={"settings": settings},
     )
@@ -135,21 +139,24 @@ def _table(title: str, ids: NDArray[Any], rates: dict[str, NDArray[np.float64]],
     return Table(title, ("policy", "hit rate, %", f"{OURS} minus it", "have less"), rows, note, strong=(OURS,))
 
 
-def _panel(group: str, here: NDArray[np.bool_], people: NDArray[Any], episodes: list[dict[str, Any]]) -> Panel:
-    chosen = [user for user, inside in zip(episodes, here, strict=True) if inside]
-    ids, bins = people[here], np.array([user["judged"] // 10 for user in chosen])
-    # Further right the curves would be those of a few people.
+def _panels(group: str, ids: NDArray[Any], chosen: list[dict[str, Any]]) -> list[Panel]:
+    """Returns hit rates by position; no panel where fewer than two people have ten judged ratings."""
+    bins = np.array([user["judged"] // 10 for user in chosen])
+    # Further right the curves would be those of a few people, and of one there is no error.
     last = max(int(np.quantile(bins, 0.75)), 1)
+    places = [place for place in range(last) if len(set(ids[bins > place].tolist())) > 1]
+    if not places:
+        return []
     curves = []
     for name in chosen[0]["hits"]:
         if name == POPULARITY:
             continue
         means, errors = [], []
-        for place in range(last):
+        for place in places:
             whole = np.flatnonzero(bins > place)
             gap = [10.0 * (chosen[e]["hits"][name][place] - chosen[e]["hits"][POPULARITY][place]) for e in whole]
             mean, error = mean_and_error(by_user(ids[whole], np.array(gap)))
             means.append(mean)
             errors.append(error)
-        curves.append(Curve(name, [10 * place + 5 for place in range(last)], means, errors))
-    return Panel(group, "ratings told since the first item shown", "hit rate above popularity, points", curves)
+        curves.append(Curve(name, [10 * place + 5 for place in places], means, errors))
+    return [Panel(group, "ratings told since the first item shown", "hit rate above popularity, points", curves)]

@@ -19,6 +19,7 @@ from metarl_rec.preparing import split_problem
 from metarl_rec.problem import Problem
 from metarl_rec.protocols.parts import kept_splits
 from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, above, measured
+from metarl_rec.protocols.untrained import UNTRAINED
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.statistics import by_user
@@ -39,8 +40,8 @@ class Settings(BaseModel):
 
     Attributes:
         splits: splits 0 .. splits - 1; everybody starts at the empirical-Bayes initialization.
-        slate_sizes: slates that users answer by clicking on some of the items, or on none; none larger than `shown`.
-        shown: items that everybody is shown in all in such slates.
+        slate_sizes: slates that users answer by clicking on some of the items, or on none.
+        shown: items that everybody is shown in all in such slates; a multiple of every slate size.
         steps: single items that everybody is shown after a history; hits are first read after five.
         run: settings of prior and inner loop.
     """
@@ -51,13 +52,14 @@ class Settings(BaseModel):
     slate_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(5, 10), min_length=1)
     shown: int = Field(default=100, ge=10, le=1000)
     steps: int = Field(default=40, ge=READ_AT[0], le=1000)
-    run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits"}))] = RunConfig()
+    run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits", **UNTRAINED}))] = RunConfig()
 
     @model_validator(mode="after")
     def _fits(self) -> Settings:
-        if (largest := max(self.slate_sizes)) > self.shown:
+        if uneven := [size for size in self.slate_sizes if self.shown % size]:
             raise ValueError(
-                f"slate_sizes has {largest}, more than shown={self.shown} items in all; lower one or raise the other"
+                f"slate_sizes has {uneven[0]}, and shown={self.shown} items are no whole number of such slates; set "
+                "shown to a multiple of every slate size"
             )
         return self
 
@@ -66,7 +68,7 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
     """Returns the report; splits that were played before with the same settings are read again.
 
     Raises:
-        DataError: too few items, or a split without test users who have a history to tell.
+        DataError: too few items for `shown` or `steps`, or a split without test users who have a history to tell.
     """
     share_cores()
     played = kept_splits(
@@ -121,10 +123,10 @@ def _judged(problem: Problem, settings: Settings, seed: int) -> NDArray[np.int64
     """Returns the test users who have as many ratings as the longest history tells.
 
     Raises:
-        DataError: there is none, or there are fewer items than a slate or the steps after a history need.
+        DataError: there is none, or there are fewer items than `shown`, or than the longest history and `steps` need.
     """
     users, count, most = problem.split.test, len(problem.dataset.item_ids), max(TOLD)
-    for name, needed in (("slate_sizes", max(settings.slate_sizes)), ("steps", most + settings.steps)):
+    for name, needed in (("shown", settings.shown), ("steps", most + settings.steps)):
         if needed > count:
             raise DataError(f"{count} items are too few for {name}, {needed} are needed; lower it or import more")
     enough: NDArray[np.int64] = users[problem.rated[users].sum(axis=1) >= most]

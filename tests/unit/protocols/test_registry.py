@@ -85,6 +85,37 @@ def test_drift_settings_that_the_protocol_decides_are_refused(given: Any, assign
         given("drift", *assignments)
 
 
+@pytest.mark.parametrize("name", ["real-drift", "cold-items", "signals"])
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "run.train.iterations=3",
+        "run.train.algorithm=joint",
+        "run.train.jury_users=9",
+        "run.train.world.adversarial=0.1",
+    ],
+)
+def test_settings_of_training_are_refused_where_nothing_is_trained(given: Any, name: str, assignment: str) -> None:
+    setting = assignment.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"^setting run: {setting} is decided by the protocol; leave it out; see"):
+        given(name, assignment)
+
+
+@pytest.mark.parametrize("name", ["real-drift", "cold-items", "signals"])
+def test_settings_that_are_used_without_training_are_taken(given: Any, name: str) -> None:
+    settings = given(name, "run.train.folds=3", "run.train.horizon=30", "run.train.world.topic_attribute=genres")
+    assert (settings.run.train.folds, settings.run.train.world.topic_attribute) == (3, "genres")
+
+
+@pytest.mark.parametrize("setting", ["policy_coef", "entropy_coef", "temperature", "clip", "discount"])
+def test_real_drift_settings_of_drawn_actions_are_refused(given: Any, setting: str) -> None:
+    assert given("signals", f"run.inner.{setting}=0.5")
+    with pytest.raises(
+        ConfigError, match=f"^setting run: run.inner.{setting} is decided by the protocol; leave it out"
+    ):
+        given("real-drift", f"run.inner.{setting}=0.5")
+
+
 def test_drift_trains_as_it_is_told(given: Any) -> None:
     settings = given("drift", "run.train.algorithm=fomaml", "run.train.folds=3", "run.inner.temperature=0.02")
     for world in drift.WORLDS:
@@ -99,7 +130,7 @@ def test_drift_trains_as_it_is_told(given: Any) -> None:
         ("drift", "worlds=[]", "setting worlds: "),
         ("signals", "slate_sizes=[]", "setting slate_sizes: "),
         ("signals", "slate_sizes=[5, 0]", r"setting slate_sizes\.1: "),
-        ("signals", "slate_sizes=[200]", "slate_sizes has 200, more than shown=100"),
+        ("signals", "slate_sizes=[200]", "slate_sizes has 200, and shown=100 items are no whole number"),
         ("signals", "steps=4", "setting steps: "),
         ("bandit", "pulls=[50]", "setting pulls: no such horizon: 50; choose from 10, 100, 500"),
         ("bandit", "arms=[5, 7]", "setting arms: no such number of arms: 7; choose from 5, 10, 50"),

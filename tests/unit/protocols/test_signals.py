@@ -10,6 +10,7 @@ import pytest
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.config import TrainConfig
 from metarl_rec.dataset import Dataset, split_users
 from metarl_rec.errors import DataError
 from metarl_rec.inner_params import InnerParams
@@ -19,6 +20,7 @@ from metarl_rec.protocols import signals
 from metarl_rec.workspace import Workspace
 from tests.unit.synthetic import small_config, small_dataset
 
+RUN = small_config().model_copy(update={"train": TrainConfig(folds=3)})
 FEATURES = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 PARTS = (FEATURES, np.full(12, 0.2, np.float32), np.zeros((2, 3), np.float32), InnerParams(policy_coef=0.0))
 VIEW = View.of(np.ones((2, 12), bool))
@@ -27,7 +29,7 @@ VIEW = View.of(np.ones((2, 12), bool))
 def test_run_reports_every_kind_and_nothing_told_is_the_plain_policy(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     dataset_store.save(small_dataset(), workspace.dataset)
-    settings = signals.Settings(splits=1, slate_sizes=(5,), shown=10, steps=6, run=small_config())
+    settings = signals.Settings(splits=1, slate_sizes=(5,), shown=10, steps=6, run=RUN)
     result = signals.run(settings, workspace, lambda *_: None)
     (part,) = result.raw["splits"]
     assert np.array(part["answers"]["5"][signals.CLICKS]).shape == (len(part["users"]), 2)
@@ -47,7 +49,7 @@ def with_few_ratings(dataset: Dataset, users: int) -> Dataset:
 def test_run_leaves_out_who_has_fewer_ratings_than_are_told(tmp_path: Path) -> None:
     workspace, dataset = Workspace(tmp_path), with_few_ratings(small_dataset(), 100)
     dataset_store.save(dataset, workspace.dataset)
-    run = small_config().model_copy(update={"min_positives": 0})
+    run = RUN.model_copy(update={"min_positives": 0})
     settings = signals.Settings(splits=1, slate_sizes=(5,), shown=10, steps=6, run=run)
     result = signals.run(settings, workspace, lambda *_: None)
     (part,) = result.raw["splits"]
@@ -65,7 +67,7 @@ def test_run_leaves_out_who_has_fewer_ratings_than_are_told(tmp_path: Path) -> N
     [
         (300, {}, "no test user of split 0 has 20 ratings to be told beforehand; raise run.min_ratings to 20"),
         (0, {"steps": 61}, "80 items are too few for steps, 81 are needed"),
-        (0, {"slate_sizes": (81,), "shown": 90}, "80 items are too few for slate_sizes, 81 are needed"),
+        (0, {"shown": 85}, "80 items are too few for shown, 85 are needed; lower it or import more"),
     ],
 )
 def test_run_data_that_cannot_be_told_or_shown_are_refused(
@@ -73,10 +75,18 @@ def test_run_data_that_cannot_be_told_or_shown_are_refused(
 ) -> None:
     workspace = Workspace(tmp_path)
     dataset_store.save(with_few_ratings(small_dataset(), few), workspace.dataset)
-    run = small_config().model_copy(update={"min_positives": 0})
+    run = RUN.model_copy(update={"min_positives": 0})
     given = {"splits": 1, "slate_sizes": (5,), "shown": 10, "steps": 6, "run": run, **changes}
     with pytest.raises(DataError, match=words):
         signals.run(signals.Settings.model_validate(given), workspace, lambda *_: None)
+
+
+def test_settings_shown_that_is_no_whole_number_of_slates_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="slate_sizes has 7, and shown=100 items are no whole number of such slates; set"
+    ):
+        signals.Settings(slate_sizes=(5, 7))
+    assert signals.Settings(slate_sizes=(5, 7), shown=70).shown == 70
 
 
 def test_clicks_only_ignores_what_got_no_reward() -> None:

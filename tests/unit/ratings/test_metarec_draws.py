@@ -12,6 +12,7 @@ from metarl_rec.ratings.adapting import adapt
 from metarl_rec.ratings.draws import Task, draw_task, eligible_users, split_parts
 from metarl_rec.ratings.measures import at_five, relevance
 from metarl_rec.ratings.prior import fit_prior, posterior_mean, shrunk_item_mean
+from metarl_rec.statistics import by_user
 from metarl_rec.workspace import Workspace
 
 
@@ -77,3 +78,20 @@ def test_run_two_splits_counts_every_tested_user_and_is_repeatable(tmp_path: Pat
     assert first.raw == second.raw
     assert len(first.raw["user"]) == sum(len(split_parts(eligible_users(bundled_ml_100k()), s)[2]) for s in range(2))
     assert [table.rows[1][-1] for table in first.tables] == ["0 %", "0 %"], "nobody is harmed by the item mean itself"
+    rows = {name: np.array(first.raw["measures"])[:, index] for index, name in enumerate(first.raw["rows"])}
+    ours, mean, before = (rows[name][:, 0, 1] for name in ("five gradient steps", "item mean", "not adapted"))
+    told = np.array(first.raw["told"])
+    assert told.min() == 10, "ten of at least twenty ratings are asked for"
+    assert f"{100 * (ours < mean).mean():.0f} % of episodes" in first.verdict[0], "who is harmed"
+    assert f"{by_user(first.raw['user'], ours - before).mean():+.4f}" in first.verdict[0], "what adapting is worth"
+    assert {bar.name for bar in first.bars if bar.name.startswith("stretch")} == {
+        f"stretch: {setting}: {measure} over item mean"
+        for setting in ("rating", "click")
+        for measure in ("nDCG", "MRR")
+    }
+    few = told < 16
+    for curve, base in zip(first.panels[0].curves, (mean, before), strict=True):
+        assert curve.x[0] == pytest.approx(told[few].mean())
+        assert curve.y[0] == pytest.approx(
+            by_user(np.array(first.raw["user"])[few], (ours - base)[few]).mean(), abs=1e-4
+        )
