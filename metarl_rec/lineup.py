@@ -136,7 +136,7 @@ class Lineup:
 
     def _prior_means(self, vectors: NDArray[np.float32], space: TaskSpace) -> NDArray[np.float32]:
         """Returns the baselines' prior means: they know user attributes, too, with the gain before meta-training."""
-        return space.starts(vectors, np.zeros(space.features.shape[1]), self.config.prior.attribute_gain)
+        return space.prior_means(vectors, self.config.prior.attribute_gain)
 
     def _hb(
         self,

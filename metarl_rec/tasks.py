@@ -77,6 +77,10 @@ class TaskSpace:
         shift = self.user_encoder(user_vectors)
         return (np.asarray(initialization, np.float32) + np.float32(attribute_gain) * shift).astype(np.float32)
 
+    def prior_means(self, user_vectors: NDArray[np.float32], attribute_gain: float) -> NDArray[np.float32]:
+        """Returns the empirical-Bayes prior's means [N, D] float32 of such users: w0 before meta-training."""
+        return self.starts(user_vectors, np.zeros(self.features.shape[1]), attribute_gain)
+
 
 def fit_task_space(
     rewards: NDArray[np.uint8],

@@ -26,7 +26,6 @@ from metarl_rec.config import RunConfig, assigned, validated
 from metarl_rec.cross_fitting import FoldedEmbeddings
 from metarl_rec.dataset import Dataset, UserSplit
 from metarl_rec.errors import AdaptationError, ConfigError, DataError
-from metarl_rec.meta_params import MetaParams
 from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.provenance import sources
@@ -234,9 +233,7 @@ class _Objective:
     def _rewards(
         self, problem: Problem, space: TaskSpace, users: NDArray[np.int64], config: RunConfig
     ) -> NDArray[np.float64]:
-        meta = MetaParams.start(space.features.shape[1], config.inner, config.prior.attribute_gain)
-        starts = space.starts(problem.user_vectors[users], meta.initialization.numpy(), config.prior.attribute_gain)
-        inner = meta.inner_params(config.inner)
-        policy = AdaptedPolicy(space.features, space.popularity, starts, inner, topics=problem.topics)
+        starts = space.prior_means(problem.user_vectors[users], config.prior.attribute_gain)
+        policy = AdaptedPolicy(space.features, space.popularity, starts, config.inner, topics=problem.topics)
         rewards = cold_start_rewards(problem, policy, users, self._seed, "tune")
         return np.asarray(rewards.sum(axis=1), np.float64)

@@ -134,8 +134,7 @@ def _encoded(problem: Problem, vectors: NDArray[np.float32], ridge: float) -> ND
 def _weights(problem: Problem, config: RunConfig, steps: int) -> list[NDArray[np.float32]]:
     """Returns test users' weights [N, D] after 0 .. `steps` interactions with known items."""
     space, users = problem.space, problem.split.test
-    zero = np.zeros(space.features.shape[1])
-    starts = space.starts(problem.user_vectors[users], zero, config.prior.attribute_gain)
+    starts = space.prior_means(problem.user_vectors[users], config.prior.attribute_gain)
     policy = AdaptedPolicy(space.features, space.popularity, starts, config.inner, topics=problem.topics)
     population = LoggedUsers(problem.rewards, problem.rated)
     env = BatchEnv(population, torch.from_numpy(users), horizon=steps, seed=config.seed)

@@ -158,7 +158,7 @@ class _Trial:
 
     def _starts(self, space: TaskSpace, users: NDArray[np.int64]) -> NDArray[np.float32]:
         vectors = self._problem.user_vectors[users]
-        return space.starts(vectors, np.zeros(space.features.shape[1]), self._config.prior.attribute_gain)
+        return space.prior_means(vectors, self._config.prior.attribute_gain)
 
     def _hits(self, space: TaskSpace, lines: Timelines, memory: Memory, *, known: bool = True) -> NDArray[np.bool_]:
         """Returns `prequential.play`'s hits; `known` is whether user attributes set the start."""

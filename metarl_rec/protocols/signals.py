@@ -87,7 +87,7 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
     problem = split_problem(workspace, config)
     users = _judged(problem, settings, config.seed)
     space = problem.space
-    starts = space.starts(problem.user_vectors[users], np.zeros(space.features.shape[1]), config.prior.attribute_gain)
+    starts = space.prior_means(problem.user_vectors[users], config.prior.attribute_gain)
     parts = (space.features, space.popularity, starts, config.inner)
 
     def hits(policy: AdaptedPolicy, steps: int, slate_size: int = 1) -> list[list[int]]:

@@ -50,8 +50,7 @@ class Fold:
     def starts(self, space: TaskSpace | None = None) -> NDArray[np.float32]:
         """Returns w0 [N, D] of the users in their space or another one, with the gain of attributes before training."""
         space = space or self.space
-        nowhere = np.zeros(space.features.shape[1])
-        return space.starts(self.problem.user_vectors[self.users], nowhere, self.config.prior.attribute_gain)
+        return space.prior_means(self.problem.user_vectors[self.users], self.config.prior.attribute_gain)
 
     def hits(self, policy: OnlinePolicy) -> NDArray[np.float64]:
         """Returns each user's hits at 40."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from metarl_rec.adapted_policy import AdaptedPolicy, History
 from metarl_rec.inner_loop import preconditioner
-from metarl_rec.inner_params import DUAL_CLIP, InnerParams
+from metarl_rec.inner_params import InnerParams
 from metarl_rec.losses import advantages, clipped_surrogate, transition_precision
 from metarl_rec.policies import Decision, View
 from metarl_rec.populations import fit_prior_on
@@ -40,14 +40,12 @@ WORLDS = ("satiation", "sessions")
 WITHOUT = "value term only"
 ARMS: dict[str, dict[str, Any]] = {
     WITHOUT: {"policy_coef": 0.0},
-    "as it ships": {},
+    "as it ships": {"policy_coef": 1.0},
     "x 10": {"policy_coef": 10.0},
+    "x 10, discount 0": {"policy_coef": 10.0, "discount": 0.0},
     "x 100": {"policy_coef": 100.0},
-    "x 100, discount 0": {"policy_coef": 100.0, "discount": 0.0},
 }
 """Changes; the policy-gradient term's coefficient is in multiples of what ships."""
-WARM = 0.05
-"""Another temperature, at which more ratios stay within the clip."""
 
 
 class FatiguedRatios(AdaptedPolicy):
@@ -58,7 +56,7 @@ class FatiguedRatios(AdaptedPolicy):
         super().begin(rng)
         self._logits_off: list[NDArray[np.float32]] = []
         self._open: list[NDArray[np.bool_]] = []
-        self.formed, self.clipped = 0, 0
+        self.formed, self.silenced = 0, 0
 
     def act(self, view: View) -> Decision:
         """Keeps what fatigue takes off all items, and what was on offer."""
@@ -79,41 +77,34 @@ class FatiguedRatios(AdaptedPolicy):
         sessions = torch.from_numpy(history.sessions)
         continues = torch.zeros_like(known)
         continues[:, :-1] = known[:, :-1] & known[:, 1:] & (sessions[:, :-1] == sessions[:, 1:])
-        off = torch.from_numpy(np.stack(self._logits_off, axis=1))
-        closed = ~torch.from_numpy(np.stack(self._open, axis=1))
+        off = torch.from_numpy(np.stack(self._logits_off, axis=1)) / inner.temperature
+        off[~torch.from_numpy(np.stack(self._open, axis=1))] = torch.inf
         log_drawn = torch.from_numpy(history.log_propensities)
         weights = start
         for step in inner.step_sizes:
-            actor = weights.clone().requires_grad_()
             errors = (rewards - base - torch.einsum("nbd,nd->nb", rows, weights)) * known
             gradient = start - weights + torch.einsum("nb,nbd->nd", omega * errors, rows)
             if inner.policy_coef:
-                logits = ((mu + actor @ features.T).unsqueeze(1) - off).masked_fill(closed, -1e9) / inner.temperature
-                chosen = logits.gather(2, items.unsqueeze(2)).squeeze(2)
-                log_ratio = torch.where(known, chosen - logits.logsumexp(dim=2) - log_drawn, torch.zeros_like(chosen))
+                policy = torch.softmax(((mu + weights @ features.T) / inner.temperature).unsqueeze(1) - off, dim=2)
+                drawn = policy.gather(2, items.unsqueeze(2)).squeeze(2).clamp_min(1e-30).log()
+                log_ratio = torch.where(known, drawn - log_drawn, torch.zeros_like(drawn)).requires_grad_()
                 gains = advantages(errors, continues, inner.discount)
-                surrogate = torch.where(known, clipped_surrogate(log_ratio, gains, inner.clip), torch.zeros_like(gains))
-                (pull,) = torch.autograd.grad(surrogate.sum(), actor)
-                gradient = gradient + inner.policy_coef * pull
-                self._count(log_ratio.detach(), gains, known)
+                surrogate = clipped_surrogate(log_ratio, gains, inner.clip)
+                # A log-ratio's gradient is that of the drawn item's log-probability: its features less their mean.
+                (pull,) = torch.autograd.grad((surrogate * known).sum(), log_ratio)
+                pull = inner.policy_coef / inner.temperature * pull
+                gradient = gradient + torch.einsum("nb,nbd->nd", pull, rows)
+                gradient = gradient - torch.bmm(pull.unsqueeze(1), policy).squeeze(1) @ features
+                self.formed += int(known.sum())
+                self.silenced += int((known & (pull == 0)).sum())
             weights = weights + step * precondition(gradient)
         self.weights = weights.numpy().astype(np.float32)
 
-    def _count(self, log_ratio: torch.Tensor, gains: torch.Tensor, known: torch.Tensor) -> None:
-        ratio, clip = log_ratio.exp(), self._inner.clip
-        high = (gains > 0) & (ratio > 1 + clip)
-        low = (gains < 0) & ((ratio < 1 - clip) | (ratio > DUAL_CLIP))
-        self.formed += int(known.sum())
-        self.clipped += int((known & (high | low)).sum())
-
 
 def arms(inner: InnerParams) -> Iterator[tuple[str, InnerParams]]:
-    """Returns every arm's settings, at the temperature that ships and at a warmer one."""
-    for temperature, suffix in ((inner.temperature, ""), (WARM, f", temperature {WARM}")):
-        for name, change in ARMS.items():
-            times = change.get("policy_coef", 1.0)
-            updated = {**change, "policy_coef": times * inner.policy_coef, "temperature": temperature}
-            yield name + suffix, inner.model_copy(update=updated)
+    """Returns every arm's settings."""
+    for name, change in ARMS.items():
+        yield name, inner.model_copy(update={**change, "policy_coef": change["policy_coef"] * inner.policy_coef})
 
 
 def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str, Any]:
@@ -138,7 +129,7 @@ def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str
         policy = FatiguedRatios(space.features, space.popularity, starts, arm, topics=problem.topics)
         rollout = play(env, policy, settings.steps, generator(split, "session ratios"))
         out["rewards"][name] = rollout.rewards.sum(axis=(1, 2)).astype(int).tolist()
-        out["clipped"][name] = policy.clipped / policy.formed if policy.formed else None
+        out["clipped"][name] = policy.silenced / policy.formed if policy.formed else None
         print(world, split, name, round(float(np.mean(out["rewards"][name])), 2), flush=True)
     return out
 
@@ -148,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", type=Path, default=Path("metarl-data"), help="workspace with an imported data set")
     parser.add_argument("--splits", type=int, default=2)
-    parser.add_argument("--users", type=int, default=300)
+    parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     share_cores()
@@ -162,8 +153,7 @@ def main() -> None:
         here = [part for part in parts if part["world"] == world]
         for name in here[0]["rewards"]:
             own = np.concatenate([part["rewards"][name] for part in here])
-            without = f"{WITHOUT}{name[len(name.split(', temperature')[0]) :]}"
-            gap = measured(own - np.concatenate([part["rewards"][without] for part in here]), sign=True)
+            gap = measured(own - np.concatenate([part["rewards"][WITHOUT] for part in here]), sign=True)
             clipped = here[0]["clipped"][name]
             share = "" if clipped is None else f"{100 * clipped:.0f} %"
             print(f"| {world} | {name} | {own.mean():.2f} | {gap} | {share} |")

@@ -149,7 +149,7 @@ def test_hierarchical_bayes_is_tuned_by_everybody_who_judges_ours() -> None:
     def reward(noise: float) -> float:
         total = 0.0
         for space, users in groups:
-            starts = space.starts(problem.user_vectors[users], np.zeros(space.features.shape[1]), 1.2)
+            starts = space.prior_means(problem.user_vectors[users], 1.2)
             policy = HierarchicalBayesPolicy(space.features, space.popularity, starts, noise)
             total += float(cold_start_rewards(problem, policy, users, 0, "evaluate", "tune").sum())
         return total
