@@ -69,8 +69,8 @@ class TrainConfig(_Frozen):
             in a space that has not seen them. Half of the folds are kept from the outer loop, and those of them judge
             which parameters ship. With 0, and where drawn users validate, validation users alone do both, and all
             folds are trained on.
-        start_noises: residual variances of a reward that the start is chosen from by those who choose, harm counted,
-            beside `inner.value_weight` as it is given; none leaves it as given.
+        start_noises: residual variances of a reward that the start is chosen from by those who choose, harm counted; it
+            keeps `inner.value_weight` as it is given unless another is better by more than a standard error.
         start_forgettings: rates of forgetting that it is chosen from likewise, each with each of those, beside
             `inner.forgetting` as it is given; not where that is 0, for then nothing is forgotten.
         harm_cost: rewards that a person counts as having lost besides, in that judgement, where they got strictly less

@@ -11,7 +11,7 @@ __all__ = ["improves", "worth"]
 
 
 def improves(candidate: Validation, best: Validation, start: Validation, harm_cost: float) -> bool:
-    """Returns whether a candidate takes the place of the best so far.
+    """Returns whether a candidate takes the place of the best so far, be it another start or what was meta-trained.
 
     What counts for each person is their reward, less `harm_cost` where adapting harmed them. The candidate's mean must
     be above the best one's, and above the start's by more than one standard error of the paired difference: of many
@@ -20,7 +20,7 @@ def improves(candidate: Validation, best: Validation, start: Validation, harm_co
     Args:
         candidate: as validated.
         best: the best validation so far.
-        start: the validation of the empirical-Bayes start, of the same people.
+        start: the validation of what stays without evidence, of the same people.
         harm_cost: rewards that a harmed person counts as having lost besides, >= 0.
     """
     mine = worth(candidate, harm_cost)

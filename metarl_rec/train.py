@@ -16,7 +16,7 @@ import torch
 
 from metarl_rec.config import RunConfig
 from metarl_rec.errors import ConfigError
-from metarl_rec.gate import improves, worth
+from metarl_rec.gate import improves
 from metarl_rec.inner_loop import Order
 from metarl_rec.inner_params import value_weight_of
 from metarl_rec.meta_params import MetaParams
@@ -130,7 +130,7 @@ def _chosen_start(populations: TrainingPopulations) -> MetaParams:
     """Returns the empirical-Bayes start whose residual variance and forgetting those who choose get most with.
 
     The likelihood's variance belongs to what empirical Bayes estimates, as the prior does; so does how fast tastes
-    move, where they do. Ties keep the settings'.
+    move, where they do. The settings' stay unless others are better by what the gate asks for, too.
     """
     config = populations.config
     given = start_of(populations.problem, config)
@@ -141,8 +141,12 @@ def _chosen_start(populations: TrainingPopulations) -> MetaParams:
     starts = [replace(given, value_weight=noise, log_forgetting=rate) for rate in rates for noise in noises]
     if len(starts) == 1:
         return given
-    judged = zip(starts, validate_rivals(populations, starts), strict=True)
-    return max(judged, key=lambda pair: float(worth(pair[1], config.train.harm_cost).mean()))[0]
+    judged = validate_rivals(populations, starts)
+    best = 0
+    for rival in range(1, len(starts)):
+        if improves(judged[rival], judged[best], judged[0], config.train.harm_cost):
+            best = rival
+    return starts[best]
 
 
 def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[TrainingState, float]:
