@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.inner_params import InnerParams
+from metarl_rec.policies import Feedback, View
 from metarl_rec.provenance import machine
 from metarl_rec.train import start_of
 from tests.learning import embedding_sources, left_out, session_discount
+from tests.learning.session_ratios import FatiguedRatios
 from tests.unit.synthetic import small_config, small_problem
 
 
@@ -54,3 +58,28 @@ def test_embedding_sources_report_says_where_it_ran() -> None:
     assert report["machine"] == machine()
     assert report["seeds"] == [0, 1]
     assert report["table"]["BPR"] == pytest.approx({"mean": 23, "minus_svd": -1.5, "standard_error": np.sqrt(0.25)})
+
+
+@pytest.mark.parametrize("policy_coef", [0.0, 0.05])
+def test_session_ratios_without_fatigue_adapt_as_the_compiled_policy_does(policy_coef: float) -> None:
+    rng = np.random.default_rng(3)
+    users, items, steps = 4, 30, 6
+    features = (0.4 * rng.standard_normal((items, 5))).astype(np.float32)
+    popularity = rng.uniform(0.1, 0.6, items).astype(np.float32)
+    # No item has a topic: nothing is ever taken off, so the compiled policy forms its ratios, too.
+    inner = InnerParams(policy_coef=policy_coef, temperature=0.5, fatigue=(0.1, 0.1, 0.1))
+    found = []
+    for kind in (AdaptedPolicy, FatiguedRatios):
+        starts, topics = np.zeros((users, 5), np.float32), np.zeros((items, 2), np.float32)
+        policy = kind(features, popularity, starts, inner, topics=topics)
+        policy.begin(np.random.default_rng(0))
+        candidates = np.ones((users, items), np.bool_)
+        for step in range(steps):
+            decision = policy.act(View.of(candidates))
+            candidates[np.arange(users), decision.items[:, 0]] = False
+            policy.observe(Feedback.at_once(step, (decision.items % 3 == 0).astype(np.float32)))
+        found.append(policy.weights)
+    np.testing.assert_allclose(found[0], found[1], rtol=2e-3, atol=2e-4)
+    if policy_coef:
+        assert policy.formed == users * 5 * steps * (steps + 1) // 2
+        assert 0 < policy.silenced < policy.formed
