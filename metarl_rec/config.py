@@ -118,6 +118,13 @@ class TrainConfig(_Frozen):
         """Whether the outer loop changes the features or their scale."""
         return self.scale_rate > 0 or self.feature_rate > 0
 
+    def ungated(self) -> TrainConfig:
+        """Returns the same for whoever plays the last update's parameters: nobody chooses another start, and nobody is
+        kept from the outer loop to judge it."""
+        return self.model_copy(
+            update={"jury_users": 0, "validation_repeats": 1, "start_noises": (), "start_forgettings": ()}
+        )
+
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
         if self.world.sessions and self.form != "session":

@@ -116,19 +116,18 @@ class TrainingPopulations:
 
     def choosers(self) -> list[Group]:
         """Returns who chooses the start, validation users last: of all folds, for nothing has been trained on yet."""
-        return [*self._jury(range(self.config.train.folds)), self._validating(-1)]
+        return [*self._jury(0), self._validating(-1)]
 
     def judges(self) -> list[Group]:
         """Returns who judges which parameters ship, validation users last: nobody whom the outer loop has played."""
-        folds = self.config.train.folds
-        return [*self._jury(range(folds - self._jury_folds, folds)), self._validating(-2)]
+        return [*self._jury(self.config.train.folds - self._jury_folds), self._validating(-2)]
 
-    def _jury(self, folds: range) -> list[Group]:
-        """Returns train users of some folds, in the space that has not seen them; none where drawn users judge."""
+    def _jury(self, first: int) -> list[Group]:
+        """Returns train users of the folds from `first` on, in the space that has not seen them; none where drawn users
+        judge."""
         if self.validation is not None:
             return []
-        jury = self.problem.jury(self.config.train.jury_users)
-        return [self._logged(space, members) for space, members in (jury[fold] for fold in folds if jury)]
+        return [self._logged(*fold) for fold in self.problem.jury(self.config.train.jury_users)[first:]]
 
     def _validating(self, draw: int) -> Group:
         """Returns validation users, or users drawn from a prior fitted on them: others for every negative `draw`."""

@@ -16,7 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from metarl_rec.protocol import HORIZONS
 
-__all__ = ["Comparison", "Episodes", "PolicyRow", "by_user", "compare", "curve", "over_episodes", "summarize"]
+__all__ = [
+    "Comparison",
+    "Episodes",
+    "PolicyRow",
+    "by_user",
+    "compare",
+    "curve",
+    "over_episodes",
+    "over_users",
+    "summarize",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ def over_episodes(user_ids: ArrayLike, values: NDArray[Any]) -> tuple[NDArray[np
     return means, np.sqrt(np.square(sums).sum(axis=0) * users / (users - 1)) / len(values)
 
 
-def _over_users(user_ids: ArrayLike, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def over_users(user_ids: ArrayLike, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns the mean of values [E, H] over users [H], each one's episodes averaged first, and its error [H]."""
     return over_episodes(np.unique(np.asarray(user_ids)), by_user(user_ids, values))
 
@@ -117,7 +127,7 @@ def summarize(episodes: Episodes, horizons: Sequence[int] = HORIZONS) -> list[Po
 def compare(episodes: Episodes, policy: str, against: str, horizons: Sequence[int] = HORIZONS) -> Comparison:
     """Returns the paired comparison of two policies that played the same episodes."""
     gap = _hits(episodes.rewards[policy], horizons) - _hits(episodes.rewards[against], horizons)
-    figures = (*_over_users(episodes.user_ids, gap), *over_episodes(episodes.user_ids, gap < 0))
+    figures = (*over_users(episodes.user_ids, gap), *over_episodes(episodes.user_ids, gap < 0))
     return Comparison(policy, against, *(_at(horizons, each) for each in figures))
 
 
@@ -131,4 +141,4 @@ def curve(
     rewards = episodes.rewards[policy].astype(np.float64)
     if against is None:
         return over_episodes(episodes.user_ids, rewards.cumsum(axis=1))
-    return _over_users(episodes.user_ids, (rewards - episodes.rewards[against]).cumsum(axis=1))
+    return over_users(episodes.user_ids, (rewards - episodes.rewards[against]).cumsum(axis=1))

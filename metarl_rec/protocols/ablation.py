@@ -120,10 +120,8 @@ def config_of(settings: Settings, arm: Arm, split: int) -> RunConfig:
     raw["seed"] = split
     raw["inner"]["policy_coef"] *= arm.policy_factor
     raw["train"]["iterations"] = raw["train"]["evaluate_every"] = settings.iterations
-    # What validates is not asked: the last update's parameters are played.
-    raw["train"]["validation_repeats"], raw["train"]["jury_users"] = 1, 0
-    raw["train"]["start_noises"] = raw["train"]["start_forgettings"] = []
-    return validated(RunConfig, raw, "metarl-rec evaluate --help")
+    config = validated(RunConfig, raw, "metarl-rec evaluate --help")
+    return config.model_copy(update={"train": config.train.ungated()})
 
 
 def _part(

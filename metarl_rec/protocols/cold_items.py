@@ -18,11 +18,11 @@ from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.prior import fit_linear_encoder
 from metarl_rec.problem import Problem, build_problem
 from metarl_rec.protocols.parts import kept_splits
-from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, above, mean_and_error, measured
+from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, above, measured
 from metarl_rec.protocols.untrained import UNTRAINED
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
-from metarl_rec.statistics import by_user
+from metarl_rec.statistics import by_user, over_users
 from metarl_rec.threads import share_cores
 from metarl_rec.workspace import Workspace
 from simulator.env import BatchEnv
@@ -200,7 +200,6 @@ def _panel(shown: int, played: list[dict[str, Any]], people: list[str], rates: d
     adapted = np.concatenate([np.array(part["by step"], np.float64) for part in played])
     curves = []
     for name in (UNADAPTED, SAME, TUNED):
-        gaps = by_user(people, adapted - rates[name][:, None]).T
-        means, errors = zip(*map(mean_and_error, gaps), strict=True)
-        curves.append(Curve(name, list(range(len(gaps))), means, errors))
+        means, errors = over_users(people, adapted - rates[name][:, None])
+        curves.append(Curve(name, list(range(len(means))), means.tolist(), errors.tolist()))
     return Panel(f"{shown} cold items", "interactions with other items", "reward rate, adapted minus it", curves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, above, measured, not_below
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
+from metarl_rec.statistics import over_episodes
 from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train
 from metarl_rec.workspace import Workspace
@@ -193,9 +195,7 @@ class _Trial:
             return AdaptedPolicy(space.features, space.popularity, starts, inner, greedy=greedy, topics=problem.topics)
 
         scores = {
-            (n, q): self._score(lambda users, n=n, q=q: self._hb(users, n, q))  # type: ignore[misc]
-            for q in FORGETTING_GRID
-            for n in NOISES
+            (n, q): self._score(partial(self._hb, noise=n, forgetting=q)) for q in FORGETTING_GRID for n in NOISES
         }
         forgetting = max(scores, key=lambda pair: scores[pair])
         noise = max(NOISES, key=lambda noise: scores[noise, 0.0])
@@ -212,9 +212,7 @@ class _Trial:
             rivals = [
                 inner.model_copy(update={"forgetting": 0.0, "value_weight": value_weight_of(n)}) for n in START_NOISES
             ]
-            contenders[REMEMBERING] = adapted(
-                max(rivals, key=lambda rival: self._score(lambda users: adapted(rival, users)))
-            )
+            contenders[REMEMBERING] = adapted(max(rivals, key=lambda rival: self._score(partial(adapted, rival))))
         rewards = {name: self._play(policy, self._judges, count, "judge") for name, policy in contenders.items()}
         return {
             "world": self._world,
@@ -256,9 +254,7 @@ class _Trial:
 
 def _curve(rewards: NDArray[np.float64]) -> list[list[float]]:
     """Returns the mean of cumulated rewards [N, T] after every step, and its standard error."""
-    cumulated = rewards.cumsum(axis=1)
-    error = cumulated.std(axis=0, ddof=1) / np.sqrt(len(rewards))
-    return [np.round(cumulated.mean(axis=0), 4).tolist(), np.round(error, 4).tolist()]
+    return [np.round(each, 4).tolist() for each in over_episodes(np.arange(len(rewards)), rewards.cumsum(axis=1))]
 
 
 def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> ProtocolResult:

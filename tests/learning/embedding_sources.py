@@ -22,6 +22,7 @@ from metarl_rec.cross_fitting import folded_embeddings, side_by_side
 from metarl_rec.dataset import split_users
 from metarl_rec.populations import TrainingPopulations
 from metarl_rec.problem import build_problem
+from metarl_rec.protocols.result import mean_and_error
 from metarl_rec.provenance import machine
 from metarl_rec.threads import share_cores
 from metarl_rec.train import start_of
@@ -64,10 +65,9 @@ def report(rewards: dict[str, list[float]], seconds: dict[str, list[float]]) -> 
     """Returns every source's mean reward over splits, paired with svd's, and says it."""
     table = {}
     for name, values in rewards.items():
-        gap = np.subtract(values, rewards["svd"])
-        error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else float("nan")
-        table[name] = {"mean": float(np.mean(values)), "minus_svd": float(gap.mean()), "standard_error": float(error)}
-        print(f"{name:10s} mean {np.mean(values):.2f}  minus svd {gap.mean():+.2f} +- {error:.2f} (over splits)")
+        gap, error = mean_and_error(np.subtract(values, rewards["svd"]))
+        table[name] = {"mean": float(np.mean(values)), "minus_svd": gap, "standard_error": error}
+        print(f"{name:10s} mean {np.mean(values):.2f}  minus svd {gap:+.2f} +- {error:.2f} (over splits)")
     seeds = list(range(len(rewards["svd"])))
     return {"machine": machine(), "seeds": seeds, "table": table, "rewards": rewards, "seconds": seconds}
 

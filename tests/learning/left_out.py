@@ -35,18 +35,12 @@ from metarl_rec.train import meta_train, start_of
 from metarl_rec.workspace import Workspace
 
 PARTS = 4
-ONLY_THE_OUTER_LOOP = (
-    "train.start_noises=[]",
-    "train.start_forgettings=[]",
-    "train.jury_users=0",
-    "train.validation_repeats=1",
-)
-"""Nobody chooses another start, and nobody is kept from the outer loop to judge it: its last update is played."""
 
 
 def settings(split: int, assignments: Sequence[str]) -> RunConfig:
     """Returns the settings of `start` and `trained`, between which the outer loop alone is to differ."""
-    return load_config(None, [*assignments, f"seed={split}", *ONLY_THE_OUTER_LOOP])
+    config = load_config(None, [*assignments, f"seed={split}"])
+    return config.model_copy(update={"train": config.train.ungated()})
 
 
 def gaps(rows: list[dict[str, Any]], name: str) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.inner_params import InnerParams
@@ -12,8 +13,11 @@ from metarl_rec.policies import Feedback, View
 ITEMS, USERS = 6, 2
 
 
-def played(steps: int, *, greedy: bool = False, rewards: float = 1.0) -> AdaptedPolicy:
-    features = np.eye(ITEMS, dtype=np.float32)
+UNRELATED = np.eye(ITEMS, dtype=np.float32)
+RELATED = np.linspace(0, 1, ITEMS, dtype=np.float32)[:, None] * np.ones((ITEMS, ITEMS), np.float32)
+
+
+def played(steps: int, *, greedy: bool = False, features: NDArray[np.float32] = UNRELATED) -> AdaptedPolicy:
     inner = InnerParams(temperature=0.5)
     policy = AdaptedPolicy(
         features, np.full(ITEMS, 0.3, np.float32), np.zeros((USERS, ITEMS), np.float32), inner, greedy=greedy
@@ -23,7 +27,7 @@ def played(steps: int, *, greedy: bool = False, rewards: float = 1.0) -> Adapted
     for step in range(steps):
         decision = policy.act(View.of(candidates))
         candidates[np.arange(USERS), decision.items[:, 0]] = False
-        policy.observe(Feedback.at_once(step, np.full((USERS, 1), rewards, np.float32)))
+        policy.observe(Feedback.at_once(step, np.ones((USERS, 1), np.float32)))
     return policy
 
 
@@ -40,12 +44,7 @@ def test_effect_greedy_choices_form_no_ratio() -> None:
 def test_effect_kl_is_over_what_was_not_shown_yet() -> None:
     # Items share nothing here: what was answered says nothing about the rest, and there both policies are one.
     assert played(3).effect()["kl_nats"] == pytest.approx([0.0] * USERS, abs=2e-3)
-    related = played(0)
-    related._features = np.ones((ITEMS, ITEMS), np.float32) * np.linspace(0, 1, ITEMS, dtype=np.float32)[:, None]
-    related.begin(np.random.default_rng(0))
-    related.act(View.of(np.ones((USERS, ITEMS), np.bool_)))
-    related.observe(Feedback.at_once(0, np.ones((USERS, 1), np.float32)))
-    assert min(related.effect()["kl_nats"]) > 0.01
+    assert min(played(1, features=RELATED).effect()["kl_nats"]) > 0.01
 
 
 def test_effect_before_anything_was_shown_is_refused() -> None:
