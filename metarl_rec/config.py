@@ -9,9 +9,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
 
 from metarl_rec.errors import ConfigError
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.tasks import PriorConfig
 from metarl_rec.worlds import WorldConfig
@@ -31,11 +32,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 Name = TypeVar("Name", str, int)
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class EmbeddingConfig(_Frozen):
+class EmbeddingConfig(FrozenSettings):
     """Where item embeddings come from.
 
     Attributes:
@@ -49,7 +46,7 @@ class EmbeddingConfig(_Frozen):
     epochs: int | None = Field(default=None, ge=1)
 
 
-class TrainConfig(_Frozen):
+class TrainConfig(FrozenSettings):
     """Meta-training.
 
     Attributes:
@@ -111,7 +108,7 @@ class TrainConfig(_Frozen):
     feature_rate: float = Field(default=0.0, ge=0, le=1)
     device: Literal["cpu", "cuda"] = "cpu"
     outer_temperature: float = Field(default=0.05, gt=0)
-    outer_value_coef: float = Field(default=4.0, ge=0, allow_inf_nan=False)
+    outer_value_coef: float = Field(default=4.0, ge=0)
 
     @property
     def learns_features(self) -> bool:
@@ -139,7 +136,7 @@ class TrainConfig(_Frozen):
         return self
 
 
-class RunConfig(_Frozen):
+class RunConfig(FrozenSettings):
     """Everything that decides a trained checkpoint, apart from the data.
 
     Attributes:
@@ -154,7 +151,7 @@ class RunConfig(_Frozen):
     """
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    threshold: float = Field(default=4.0, allow_inf_nan=False)
+    threshold: float = Field(default=4.0)
     min_positives: int = Field(default=50, ge=0)
     min_ratings: int = Field(default=0, ge=0)
     embedding: EmbeddingConfig = EmbeddingConfig()

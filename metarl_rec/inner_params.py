@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from metarl_rec.frozen import FrozenSettings
 
 __all__ = [
     "DUAL_CLIP",
@@ -33,11 +35,10 @@ MIN_STEP = 1e-6
 MAX_FATIGUE = 1000.0
 """Greatest fatigue, in units of reward: far more than can matter, and nothing overflows on the way to it."""
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Fatigue = Annotated[float, Field(ge=0, le=MAX_FATIGUE, allow_inf_nan=False)]
+Fatigue = Annotated[float, Field(ge=0, le=MAX_FATIGUE)]
 
 
-class InnerParams(BaseModel):
+class InnerParams(FrozenSettings):
     """Settings of `adapt`; learned by the outer loop, stored in a checkpoint's manifest.
 
     Attributes:
@@ -66,23 +67,23 @@ class InnerParams(BaseModel):
             None while it has not been calibrated.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
-    step_sizes: tuple[Annotated[float, Field(ge=MIN_STEP, lt=2, allow_inf_nan=False)], ...] = Field(
+    step_sizes: tuple[Annotated[float, Field(ge=MIN_STEP, lt=2)], ...] = Field(
         default=(1.0,) * 5, min_length=1, max_length=50
     )
     preconditioner: Literal["posterior", "scalar"] = "posterior"
-    value_weight: tuple[Finite, Finite, Finite, Finite] = (1.6094379124341003, 0.28768207245178085, 0.0, 0.0)
-    policy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0001
-    entropy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    temperature: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.01
+    value_weight: tuple[float, float, float, float] = (1.6094379124341003, 0.28768207245178085, 0.0, 0.0)
+    policy_coef: Annotated[float, Field(ge=0)] = 0.0001
+    entropy_coef: Annotated[float, Field(ge=0)] = 0.0
+    temperature: Annotated[float, Field(gt=0, le=10)] = 0.01
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
     discount: Annotated[float, Field(ge=0, lt=1)] = 0.0
     fatigue: tuple[Fatigue, Fatigue, Fatigue] = (0.0, 0.0, 0.0)
-    forgetting: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    forgetting: Annotated[float, Field(ge=0, le=10)] = 0.0
     organic_weight: Annotated[float, Field(ge=0, le=1)] = 0.4
-    caution: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0
-    kl_limit_nats: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    caution: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    kl_limit_nats: Annotated[float, Field(gt=0)] | None = None
 
 
 def value_weight_of(noise: float) -> tuple[float, float, float, float]:

@@ -10,10 +10,11 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from metarl_rec.config import RunConfig
 from metarl_rec.errors import ConfigError
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.lineup import Lineup
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import Decision, FixedPolicy, OnlinePolicy, View
@@ -33,7 +34,7 @@ REFERENCE = "meta-policy"
 DEFAULT_POLICIES = ("random", "popularity", REFERENCE, "HB linear, greedy", ADAPTED, "oracle")
 
 
-class SimulationConfig(BaseModel):
+class SimulationConfig(FrozenSettings):
     """What to simulate.
 
     Attributes:
@@ -47,8 +48,6 @@ class SimulationConfig(BaseModel):
         policies: names out of `protocol.POLICIES`.
         world: what moves.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     population: Literal["latent", "logged", "rated-only", "factors"] = "latent"
     users: int = Field(default=500, ge=2, le=1_000_000)

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from metarl_rec.cross_fitting import fold_users
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.prior import (
     LinearEncoder,
     fit_linear_encoder,
@@ -24,7 +25,7 @@ from metarl_rec.prior import (
 __all__ = ["PriorConfig", "TaskSpace", "cross_fitted_spaces", "fit_task_space"]
 
 
-class PriorConfig(BaseModel):
+class PriorConfig(FrozenSettings):
     """How the empirical-Bayes prior is fitted.
 
     Attributes:
@@ -41,8 +42,6 @@ class PriorConfig(BaseModel):
             attributes), beside what the users before them liked together; 0 leaves attributes out.
         attribute_gain: g in w0(u) = g B'z_u, before meta-training.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     features: Literal["fitted", "flat", "random"] = "fitted"
     shrinkage: float = Field(default=0.3, ge=0)

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from metarl_rec.errors import ConfigError
+from metarl_rec.frozen import FrozenSettings
 from simulator import (
     BatchEnv,
     Cascade,
@@ -31,7 +32,7 @@ from simulator import (
 __all__ = ["PRESETS", "WorldConfig", "make_env"]
 
 
-class WorldConfig(BaseModel):
+class WorldConfig(FrozenSettings):
     """What the world does beside answering; the default stands still.
 
     Attributes:
@@ -48,8 +49,6 @@ class WorldConfig(BaseModel):
         negative: share of users who like nothing.
         bots: share of users who click nearly everything.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     choice: Literal["independent", "multinomial", "position", "cascade"] = "independent"
     topic_attribute: str | None = None

@@ -13,12 +13,13 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.config import RunConfig, assigned, decided, names_of, validated
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import FixedPolicy
 from metarl_rec.preparing import split_problem
@@ -70,7 +71,7 @@ _DECIDED = {
 """What the protocol decides, with its own setting for it: nobody chooses a start, and nobody judges what ships."""
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """The protocol's settings.
 
     Attributes:
@@ -80,8 +81,6 @@ class Settings(BaseModel):
             loops that are named.
         run: settings that every arm changes.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=20, ge=1, le=1000)
     iterations: int = Field(default=120, ge=1, le=10_000)

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from metarl_rec.bandits.playing import N_COEFFICIENTS, index_rewards, thompson_rewards, ucb_rewards
 from metarl_rec.config import names_of
 from metarl_rec.evolution import Evolved, evolve
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, mean_and_error, measured
 from metarl_rec.threads import share_cores
 from metarl_rec.workspace import Workspace
@@ -64,7 +65,7 @@ _CELLS = (
 )
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """The protocol's settings.
 
     Attributes:
@@ -77,8 +78,6 @@ class Settings(BaseModel):
         population: candidates in an update.
         train_pulls: pulls of training tasks an update gives each candidate: tasks times horizon.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     tasks: int = Field(default=100_000, ge=2, le=10_000_000)

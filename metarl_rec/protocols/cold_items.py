@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.config import RunConfig, decided
 from metarl_rec.errors import DataError
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.prior import fit_linear_encoder
 from metarl_rec.problem import Problem, build_problem
@@ -35,7 +36,7 @@ SAME, TUNED, KNOWN = "attribute popularity", "attribute popularity, ridge tuned"
 RIDGES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """The protocol's settings.
 
     Attributes:
@@ -45,8 +46,6 @@ class Settings(BaseModel):
         shown: cold items that are then shown, the best by value.
         run: settings of prior and inner loop.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=20, ge=1, le=1000)
     cold: float = Field(default=0.1, gt=0, lt=0.9)

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.config import RunConfig, decided, names_of
 from metarl_rec.evaluate import evaluate_lineup
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.lineup import Lineup
 from metarl_rec.policies import OnlinePolicy
 from metarl_rec.preparing import split_problem
@@ -49,7 +50,7 @@ def _somebody(policies: tuple[str, ...]) -> tuple[str, ...]:
     return policies
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """The protocol's settings.
 
     Attributes:
@@ -57,8 +58,6 @@ class Settings(BaseModel):
         policies: what to play.
         run: settings of the training; its seed is the split's number.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=20, ge=1, le=1000)
     policies: Annotated[tuple[str, ...], AfterValidator(names_of("policy", POLICIES)), AfterValidator(_somebody)] = (

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from metarl_rec.config import RunConfig, TrainConfig, decided
 from metarl_rec.dataset import Dataset
 from metarl_rec.errors import ConfigError
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.lineup import Lineup
 from metarl_rec.policies import FixedPolicy
 from metarl_rec.preparing import prepared, split_problem
@@ -49,7 +50,7 @@ _DECIDED = {"seed": "splits"} | {f"train.{name}": "" for name in TrainConfig.mod
 _NOTE = "Have less: share of episodes with strictly fewer hits under the adapted policy."
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """The protocol's settings.
 
     Attributes:
@@ -58,8 +59,6 @@ class Settings(BaseModel):
             ten make a tenth as many steps.
         run: settings of prior and inner loop, and of who chooses the start.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=10, ge=1, le=1000)
     shown: int = Field(default=100, ge=10, le=1000, multiple_of=lcm(*(size for size, _ in CONDITIONS.values())))

@@ -9,20 +9,21 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.baselines import HierarchicalBayesPolicy
 from metarl_rec.config import RunConfig, TrainConfig, decided, names_of
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.inner_params import InnerParams, value_weight_of
 from metarl_rec.policies import FixedPolicy, OnlinePolicy
 from metarl_rec.populations import fit_prior_on
 from metarl_rec.preparing import split_problem
 from metarl_rec.problem import Problem
-from metarl_rec.protocols.limits import FORGETTING_BAR, STATIONARY_BAR, remarked
+from metarl_rec.protocols.moving import moving_bars
 from metarl_rec.protocols.parts import kept
-from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, above, measured, not_below
+from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, Watch, measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.statistics import over_episodes
@@ -56,8 +57,6 @@ START_NOISES = (0.1, 0.2, 0.3, 0.5, 0.8)
 START_FORGETTINGS = (0.1, 0.2)
 """What HB is tuned among, and what our start is chosen from. What moves is noise to a linear model, so the grids reach
 further than those of people who stand still; the two parametrize forgetting differently."""
-MARGIN = 0.01
-"""Share of its reward by which ours may at most be below HB with forgetting, two standard errors taken off."""
 DECIDED = {
     "seed": "splits",
     "train.world": "worlds",
@@ -81,7 +80,7 @@ DECIDED = {
 """What the protocol decides of a run, and by which of its settings."""
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """The protocol's settings.
 
     Attributes:
@@ -95,8 +94,6 @@ class Settings(BaseModel):
         train_users: simulated users an outer update plays.
         run: data, prior, inner-loop and training settings; not those that the protocol decides itself.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=5, ge=1, le=1000)
     worlds: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(names_of("world", WORLDS))] = tuple(WORLDS)
@@ -273,11 +270,7 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         note = " ".join(_what_shipped(part, gaps, index) for index, part in enumerate(here))
         tables.append(Table(f"World: {world} {WORLDS[world]}", columns, rows, note, strong=(OURS,)))
         stationary, forgetting = gaps[STATIONARY].ravel(), gaps[FORGETTING].ravel()
-        bars += [
-            above(f"{world}: {STATIONARY_BAR}", stationary),
-            not_below(f"{world}: not below {FORGETTING_BAR}", forgetting, MARGIN * float(totals[FORGETTING].mean())),
-            above(f"stretch: {world}: above {FORGETTING_BAR}", forgetting),
-        ]
+        bars += moving_bars(world, stationary, forgetting, float(totals[FORGETTING].mean()))
         unadapted, sampling = gaps[UNADAPTED].ravel(), gaps[GREEDY].ravel()
         verdict.append(
             f"{world}: adapted minus HB without forgetting {measured(stationary, sign=True)}, minus HB with tuned "
@@ -308,7 +301,7 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
             "split are given besides. Have less: share of users with less reward than under the other policy.",
         ],
         verdict=verdict,
-        bars=remarked(bars),
+        bars=bars,
         tables=tables,
         panels=panels,
         raw={"parts": played},

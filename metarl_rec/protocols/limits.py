@@ -15,12 +15,12 @@ HARM = "harmed at 40"
 FORGETTING_BAR = "HB with tuned forgetting"
 STATIONARY_BAR = "above tuned HB without forgetting"
 _MOVING = (
-    "Tried (tests/learning/README.md, Worlds that move): greedy instead of sampled -.03 ± .05; 10, 30, 100 and 300 "
-    "times the policy-gradient term -.03 ± .02 to -.04 ± .05; a rate of .1 for the scalars, no gain; harm counted or "
-    "not, the same choice; the exact mixture over when tastes last jumped, as a Kalman filter has it, -.04 ± .13 at "
-    "best. What limits it: where tastes drift the Kalman filter is the exact answer up to the link function, one "
-    "person's answers hardly tell a change of taste from bad luck, and noise and forgetting make up for each other, so "
-    "that what is chosen on hundreds of people differs by luck."
+    "Tried on simulated users (tests/learning/README.md, Worlds that move): greedy instead of sampled -.03 ± .05; 10, "
+    "30, 100 and 300 times the policy-gradient term -.03 ± .02 to -.04 ± .05; a rate of .1 for the scalars, no gain; "
+    "harm counted or not, the same choice; the exact mixture over when tastes last jumped, as a Kalman filter has it, "
+    "-.04 ± .13 at best. What limits it: where tastes drift the Kalman filter is the exact answer up to the link "
+    "function, one person's answers hardly tell a change of taste from bad luck, and noise and forgetting make up for "
+    "each other, so that what is chosen on hundreds of people differs by luck."
 )
 _REMARKS = {
     FORGETTING_BAR: _MOVING,

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from metarl_rec.evolution import evolve
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.mdps.playing import oracle_rewards, planner_rewards, psrl_rewards
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, above, mean_and_error, measured
 from metarl_rec.threads import share_cores
@@ -26,7 +27,7 @@ _PRINTED = {10: {"PSRL": 138.1, "RL²": 156.2, "SNAIL": 159.1}, 25: {"PSRL": 408
 _ORACLE = 21.84
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """The protocol's settings.
 
     Attributes:
@@ -37,8 +38,6 @@ class Settings(BaseModel):
         population: candidates in an update.
         train_tasks: MDPs that an update gives each candidate.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     tasks: int = Field(default=100_000, ge=2, le=10_000_000)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from metarl_rec.atomic import bundled_ml_100k
 from metarl_rec.dataset import Dataset
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, above, mean_and_error, measured
 from metarl_rec.ratings.adapting import adapt
 from metarl_rec.ratings.draws import Task, draw_task, eligible_users, split_parts
@@ -31,10 +32,8 @@ _BINS = (10, 16, 26, 41, 61, 91)
 """Support sizes at which a bin begins, and the end of the last: nobody of ML-100K has fewer than 20 ratings."""
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """Sizes; splits are seeded 0 to `splits` - 1, and `shrinkage` is the item mean's pseudo-ratings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(0, ge=0)
     splits: int = Field(30, ge=2)

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.config import RunConfig, decided
 from metarl_rec.errors import DataError
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.preparing import split_problem
 from metarl_rec.prequential import Kind, Memory, Timelines, play, timelines
@@ -48,7 +49,7 @@ _DECIDED = {
 }
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """The protocol's settings.
 
     Attributes:
@@ -60,8 +61,6 @@ class Settings(BaseModel):
         tuning_users: most users that tune: validation users, then an equal share of every cross-fitting fold.
         run: data, prior and inner-loop settings.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=20, ge=1, le=1000)
     above: int = Field(default=80, ge=2)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarl_rec.errors import DataError
-from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, above, mean_and_error, measured, not_below
+from metarl_rec.protocols.moving import moving_bars
+from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, mean_and_error, measured
 from metarl_rec.statistics import by_user
 
 __all__ = [
@@ -56,7 +57,8 @@ def report(settings: dict[str, Any], data: str, played: list[dict[str, Any]]) ->
     }
     third = least_similar_third({user["user"]: user["cosine"] for user in episodes})
     groups = {ALL: np.ones(len(people), np.bool_), THIRD: np.isin(people, list(third))}
-    tables, bars, verdict, panels = [], [], [], []
+    tables, verdict, panels = [], [], []
+    bars: list[Bar] = []
     for group, here in groups.items():
         ids, count = people[here], len(set(people[here].tolist()))
         if count < 2:
@@ -66,8 +68,8 @@ def report(settings: dict[str, Any], data: str, played: list[dict[str, Any]]) ->
         tables.append(_table(f"{group}: {count} people, {len(ids)} episodes", ids, mine, _note(played)))
         gaps = {other: by_user(ids, mine[OURS] - mine[other]) for other in (STATIONARY, FORGETTING, UNADAPTED)}
         panels += _panels(group, ids, [user for user, inside in zip(episodes, here, strict=True) if inside])
-        bars.append(above(f"{group}: above tuned HB without forgetting", gaps[STATIONARY]))
-        bars.append(not_below(f"{group}: HB with tuned forgetting", gaps[FORGETTING]))
+        level = float(by_user(ids, mine[FORGETTING]).mean())
+        bars += moving_bars(group, gaps[STATIONARY], gaps[FORGETTING], level)
         verdict.append(
             f"{group}: {OURS} minus HB without forgetting {measured(gaps[STATIONARY], sign=True)} points of hit rate, "
             f"minus HB with tuned forgetting {measured(gaps[FORGETTING], sign=True)}, minus no adaptation "

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.config import RunConfig, decided
 from metarl_rec.errors import DataError
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.partial_feedback import ClicksOnly, Warmed
 from metarl_rec.preparing import split_problem
 from metarl_rec.problem import Problem
@@ -35,7 +36,7 @@ TOLD = (0, 5, 10, 20)
 READ_AT = (5, 10, 20, 40)
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """The protocol's settings.
 
     Attributes:
@@ -45,8 +46,6 @@ class Settings(BaseModel):
         steps: single items that everybody is shown after a history; hits are first read after five.
         run: settings of prior and inner loop.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     splits: int = Field(default=20, ge=1, le=1000)
     slate_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(5, 10), min_length=1)

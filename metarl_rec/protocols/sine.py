@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.protocols.result import ProtocolResult, Watch
 from metarl_rec.sines.figures import raw_errors
 from metarl_rec.sines.meta_training import MetaRecipe
@@ -23,7 +24,7 @@ from metarl_rec.workspace import Workspace
 __all__ = ["Settings", "run"]
 
 
-class Settings(BaseModel):
+class Settings(FrozenSettings):
     """Sizes of both comparisons; the defaults are the published ones.
 
     Attributes:
@@ -40,8 +41,6 @@ class Settings(BaseModel):
         meta_steps: longest adaptation of the curves.
         meta_points: points that judge a test task.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(0, ge=0)
     tasks: int = Field(1000, ge=2)

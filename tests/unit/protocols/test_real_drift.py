@@ -70,6 +70,6 @@ def test_report_of_few_people_leaves_out_what_one_person_alone_would_show(
     settings = real_drift.Settings().model_dump(mode="json")
     result = report(settings, "small", played(*lengths))
     assert {panel.title: list(panel.curves[0].x) for panel in result.panels} == panels
-    assert (len(result.tables), len(result.bars)) == (judged, 2 * judged)
+    assert (len(result.tables), len(result.bars)) == (judged, 3 * judged)
     assert any("one person, and an error needs two" in line for line in result.verdict) == (judged == 1)
     write_report(result, tmp_path, {})
