@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from metarl_rec.adapted_policy import AdaptedPolicy
-from metarl_rec.inner_params import InnerParams
+from metarl_rec.baselines import HierarchicalBayesPolicy
+from metarl_rec.inner_params import InnerParams, value_weight_of
 from metarl_rec.policies import Feedback, View
 from metarl_rec.provenance import machine
 from metarl_rec.train import start_of
 from tests.learning import embedding_sources, left_out, session_discount
+from tests.learning.forgetting_forms import FadingPosterior
 from tests.learning.session_ratios import FatiguedRatios
 from tests.unit.synthetic import small_config, small_problem
 
@@ -83,3 +85,36 @@ def test_session_ratios_without_fatigue_adapt_as_the_compiled_policy_does(policy
     if policy_coef:
         assert policy.formed == users * 5 * steps * (steps + 1) // 2
         assert 0 < policy.silenced < policy.formed
+
+
+def test_fading_posterior_is_the_kalman_filter_and_forgets_what_the_inner_loop_forgets() -> None:
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(12, 4)).astype(np.float32)
+    popularity = rng.uniform(size=12).astype(np.float32)
+    users, starts = 2, np.zeros((2, 4), np.float32)
+    inner = InnerParams(forgetting=0.2, policy_coef=0.0, value_weight=value_weight_of(0.3))
+    pairs: list[tuple[str, Any, Any]] = [
+        (
+            "kalman",
+            HierarchicalBayesPolicy(features, popularity, starts, 0.3, forgetting=0.2),
+            lambda policy: policy.values(),
+        ),
+        (
+            "fading",
+            AdaptedPolicy(features, popularity, starts, inner, greedy=True),
+            lambda policy: popularity + policy.weights @ features.T,
+        ),
+    ]
+    for form, shipped, values in pairs:
+        studied = FadingPosterior(features, popularity, users, form, 0.3, 0.2)
+        for policy in (studied, shipped):
+            policy.begin(np.random.default_rng(0))
+        view = np.ones((users, 12), np.bool_)
+        for step in range(6):
+            items = [policy.act(View.of(view.copy())).items for policy in (studied, shipped)]
+            assert items[0].tolist() == items[1].tolist()
+            view[np.arange(users), items[0][:, 0]] = False
+            feedback = Feedback.at_once(step, rng.integers(0, 2, (users, 1)).astype(np.float32))
+            for policy in (studied, shipped):
+                policy.observe(feedback)
+            np.testing.assert_allclose(popularity + studied.weights() @ features.T, values(shipped), atol=1e-4)
