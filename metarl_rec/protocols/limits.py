@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from metarl_rec.protocols.result import Bar
 
-__all__ = ["FORGETTING_BAR", "HARM", "HITS", "STATIONARY_BAR", "STRETCH", "remarked"]
+__all__ = ["FORGETTING_BAR", "FROM_SCRATCH", "HARM", "HITS", "STATIONARY_BAR", "STRETCH", "remarked"]
 
 HITS = "adapted, greedy: hits at 40"
 STRETCH = "stretch: adapted, greedy above tuned HB"
 HARM = "harmed at 40"
+FROM_SCRATCH = "MAML against the prior's start"
 FORGETTING_BAR = "HB with tuned forgetting"
 STATIONARY_BAR = "above tuned HB without forgetting"
 _MOVING = (
@@ -25,6 +26,13 @@ _MOVING = (
 _REMARKS = {
     FORGETTING_BAR: _MOVING,
     STATIONARY_BAR: _MOVING,
+    FROM_SCRATCH: (
+        "Tried (ML-100K, split 0, people left out of everything, where the prior's start has 25.28 hits): 32 random "
+        "features at rates of .001, .002 and .004, best of 120 updates 23.5, 23.8 and 23.7, the last over-fitting "
+        "after 40; 16 and 64 of them 23.6 and 23.7; a scale learned besides 22.9. What limits it: the prior is fitted "
+        "on every rating in closed form, and what the outer loop learns in its place it learns from what some hundreds "
+        "of people were shown."
+    ),
     HITS: (
         "The mean moves by some hundredths with the parameters that those who judge choose, and its standard error "
         "over people is in the table; with the same information tuned HB is level. What would move it is a richer "
