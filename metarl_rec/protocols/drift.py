@@ -100,7 +100,7 @@ class Settings(FrozenSettings):
     splits: int = Field(default=5, ge=1, le=1000)
     worlds: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(names_of("world", WORLDS))] = tuple(WORLDS)
     steps: int = Field(default=60, ge=2, le=1000)
-    users: int = Field(default=500, ge=2, le=100_000)
+    users: int = Field(default=2000, ge=2, le=100_000)
     validation_users: int = Field(default=600, ge=2, le=100_000)
     iterations: int = Field(default=40, ge=0, le=10_000)
     train_users: int = Field(default=48, ge=2, le=10_000)
