@@ -15,26 +15,20 @@ The study tunes a form's noise and rate on the users that it shows, alike for al
 
 from __future__ import annotations
 
-import argparse
-import json
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metarl_rec.policies import Decision, Feedback, View, choose
-from metarl_rec.populations import fit_prior_on
 from metarl_rec.preparing import split_problem
 from metarl_rec.protocols import drift
 from metarl_rec.protocols.result import measured
-from metarl_rec.provenance import machine
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
-from metarl_rec.threads import share_cores
 from metarl_rec.workspace import Workspace
-from metarl_rec.worlds import WorldConfig, make_env
+from tests.learning.moving_study import people, study
 
 WORLDS = ("drift", "abrupt drift")
 KALMAN = "kalman"
@@ -119,16 +113,12 @@ def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str
     """Returns every choice's reward of every user in one world."""
     settings = drift.Settings()
     problem = split_problem(workspace, drift.config_of(settings, world, split))
-    prior = fit_prior_on(problem.space, problem.rewards[problem.split.validation])
     rows = []
     for form, rates in RATES.items():
         for noise, rate in product(NOISES, rates):
             # A seed that no training, no choice and no judgement has.
             seed = split + 1_800_000_001
-            env = make_env(
-                WorldConfig.model_validate(drift.WORLDS[world]), prior.draw(users, seed=seed), problem.topics,
-                np.arange(users), session_length=20, discount=0.0, seed=seed,
-            )  # fmt: skip
+            env = people(problem, world, users, seed)
             policy = FadingPosterior(problem.space.features, problem.space.popularity, users, form, noise, rate)
             rollout = play(env, policy, settings.steps, generator(split, "forgetting forms"))
             rewards = rollout.rewards.sum(axis=(1, 2)).astype(int).tolist()
@@ -139,18 +129,7 @@ def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str
 
 def main() -> None:
     """Plays every choice, prints each form's best and writes each user's rewards."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", type=Path, default=Path("metarl-data"), help="workspace with an imported data set")
-    parser.add_argument("--splits", type=int, default=1)
-    parser.add_argument("--users", type=int, default=800)
-    parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args()
-    share_cores()
-    parts = [
-        played(Workspace(asked.workdir), world, split, asked.users) for world in WORLDS for split in range(asked.splits)
-    ]
-    report = {"machine": machine(), "settings": {"splits": asked.splits, "users": asked.users}, "parts": parts}
-    asked.out.write_text(json.dumps(report) + "\n", encoding="utf-8")
+    parts = study(__doc__, WORLDS, played, splits=1, users=800)
     print("| world | form | best noise, rate | reward | minus the Kalman filter's best |\n|---|---|---|---|---|")
     for world in WORLDS:
         rewards: dict[tuple[str, float, float], list[int]] = {}

@@ -9,10 +9,7 @@ advantages are the session's discounted returns. Paired with the same policy wit
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,17 +21,14 @@ from metarl_rec.inner_loop import preconditioner
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.losses import advantages, clipped_surrogate, transition_precision
 from metarl_rec.policies import Decision, View
-from metarl_rec.populations import fit_prior_on
 from metarl_rec.preparing import split_problem
 from metarl_rec.protocols import drift
 from metarl_rec.protocols.result import measured
-from metarl_rec.provenance import machine
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
-from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train
 from metarl_rec.workspace import Workspace
-from metarl_rec.worlds import WorldConfig, make_env
+from tests.learning.moving_study import people, study
 
 WORLDS = ("satiation", "sessions")
 WITHOUT = "value term only"
@@ -116,16 +110,12 @@ def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str
     inner = result.meta.inner_params(config.inner)
     space = result.meta.scaled(problem.space)
     starts = np.tile(result.meta.initialization.numpy(), (users, 1)).astype(np.float32)
-    prior = fit_prior_on(problem.space, problem.rewards[problem.split.validation])
     out: dict[str, Any] = {"world": world, "split": split, "inner": inner.model_dump(mode="json"), "rewards": {}}
     out["clipped"] = {}
     for name, arm in arms(inner):
         # A seed that no training and no validation has.
         seed = split + 1_700_000_003
-        env = make_env(
-            WorldConfig.model_validate(drift.WORLDS[world]), prior.draw(users, seed=seed), problem.topics,
-            np.arange(users), session_length=20, discount=0.0, seed=seed,
-        )  # fmt: skip
+        env = people(problem, world, users, seed)
         policy = FatiguedRatios(space.features, space.popularity, starts, arm, topics=problem.topics)
         rollout = play(env, policy, settings.steps, generator(split, "session ratios"))
         out["rewards"][name] = rollout.rewards.sum(axis=(1, 2)).astype(int).tolist()
@@ -136,18 +126,7 @@ def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str
 
 def main() -> None:
     """Plays every arm, prints the table and writes each user's rewards."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", type=Path, default=Path("metarl-data"), help="workspace with an imported data set")
-    parser.add_argument("--splits", type=int, default=2)
-    parser.add_argument("--users", type=int, default=200)
-    parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args()
-    share_cores()
-    parts = [
-        played(Workspace(asked.workdir), world, split, asked.users) for world in WORLDS for split in range(asked.splits)
-    ]
-    report = {"machine": machine(), "settings": {"splits": asked.splits, "users": asked.users}, "parts": parts}
-    asked.out.write_text(json.dumps(report) + "\n", encoding="utf-8")
+    parts = study(__doc__, WORLDS, played, splits=2, users=200)
     print("| world | arm | reward | minus the same without the term | clipped |\n|---|---|---|---|---|")
     for world in WORLDS:
         here = [part for part in parts if part["world"] == world]
