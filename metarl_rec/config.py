@@ -151,7 +151,7 @@ class RunConfig(FrozenSettings):
     """
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    threshold: float = Field(default=4.0)
+    threshold: float = 4.0
     min_positives: int = Field(default=50, ge=0)
     min_ratings: int = Field(default=0, ge=0)
     embedding: EmbeddingConfig = EmbeddingConfig()

@@ -31,9 +31,10 @@ from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train
 from metarl_rec.workspace import Workspace
 from metarl_rec.worlds import WorldConfig, make_env
+from simulator import BatchEnv
 from simulator.fitting import UserPrior
 
-__all__ = ["WORLDS", "Settings", "run"]
+__all__ = ["WORLDS", "Settings", "moving_env", "run"]
 
 WORLDS: dict[str, dict[str, Any]] = {
     "drift": {"drift": {"rate": 0.2}},
@@ -238,15 +239,7 @@ class _Trial:
         config, steps = self._config, self._settings.steps
         # Seeds that no training population has.
         seed = config.seed + (1_000_000_007 if purpose == "judge" else 1_500_000_001)
-        env = make_env(
-            WorldConfig.model_validate(WORLDS[self._world]),
-            prior.draw(users, seed=seed),
-            self._problem.topics,
-            np.arange(users),
-            session_length=20,
-            discount=0.0,
-            seed=seed,
-        )
+        env = moving_env(self._world, prior, self._problem.topics, users, seed)
         rollout = play(env, policy, steps, generator(config.seed, "worlds", purpose))
         return np.asarray(rollout.rewards.sum(axis=2), np.float64)
 
@@ -254,6 +247,27 @@ class _Trial:
 def _curve(rewards: NDArray[np.float64]) -> list[list[float]]:
     """Returns the mean of cumulated rewards [N, T] after every step, and its standard error."""
     return [np.round(each, 4).tolist() for each in over_episodes(np.arange(len(rewards)), rewards.cumsum(axis=1))]
+
+
+def moving_env(world: str, prior: UserPrior, topics: NDArray[np.float32] | None, users: int, seed: int) -> BatchEnv:
+    """Returns one of WORLDS with N users drawn from a prior; `seed` decides who they are and what moves.
+
+    Args:
+        world: of WORLDS.
+        prior: of the users' tastes.
+        topics: [n, T] float32, or None where the data set has none.
+        users: N.
+        seed: of users and world.
+    """
+    return make_env(
+        WorldConfig.model_validate(WORLDS[world]),
+        prior.draw(users, seed=seed),
+        topics,
+        np.arange(users),
+        session_length=20,
+        discount=0.0,
+        seed=seed,
+    )
 
 
 def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> ProtocolResult:

@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 from metarl_rec.protocols.limits import FORGETTING_BAR, STATIONARY_BAR, remarked
 from metarl_rec.protocols.result import Bar, above, not_below
 
-__all__ = ["MARGIN", "moving_bars"]
+__all__ = ["moving_bars"]
 
-MARGIN = 0.01
+_MARGIN = 0.01
 """Share of its reward by which ours may at most be below HB with forgetting, two standard errors taken off."""
 
 
@@ -25,7 +25,7 @@ def moving_bars(where: str, stationary: ArrayLike, forgetting: ArrayLike, level:
     return remarked(
         [
             above(f"{where}: {STATIONARY_BAR}", stationary),
-            not_below(f"{where}: not below {FORGETTING_BAR}", forgetting, MARGIN * level),
+            not_below(f"{where}: not below {FORGETTING_BAR}", forgetting, _MARGIN * level),
             above(f"stretch: {where}: above {FORGETTING_BAR}", forgetting),
         ]
     )

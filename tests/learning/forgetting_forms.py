@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarl_rec.policies import Decision, Feedback, View, choose
+from metarl_rec.populations import fit_prior_on
 from metarl_rec.preparing import split_problem
 from metarl_rec.protocols import drift
 from metarl_rec.protocols.result import measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.workspace import Workspace
-from tests.learning.moving_study import people, study
+from tests.learning.moving_study import study
 
 WORLDS = ("drift", "abrupt drift")
 KALMAN = "kalman"
@@ -113,12 +114,13 @@ def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str
     """Returns every choice's reward of every user in one world."""
     settings = drift.Settings()
     problem = split_problem(workspace, drift.config_of(settings, world, split))
+    prior = fit_prior_on(problem.space, problem.rewards[problem.split.validation])
     rows = []
     for form, rates in RATES.items():
         for noise, rate in product(NOISES, rates):
             # A seed that no training, no choice and no judgement has.
             seed = split + 1_800_000_001
-            env = people(problem, world, users, seed)
+            env = drift.moving_env(world, prior, problem.topics, users, seed)
             policy = FadingPosterior(problem.space.features, problem.space.popularity, users, form, noise, rate)
             rollout = play(env, policy, settings.steps, generator(split, "forgetting forms"))
             rewards = rollout.rewards.sum(axis=(1, 2)).astype(int).tolist()

@@ -1,4 +1,4 @@
-"""What studies in the drift protocol's worlds have in common: their options, their people, and what they write."""
+"""What studies in the drift protocol's worlds have in common: their options, and what they write."""
 
 from __future__ import annotations
 
@@ -8,25 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from metarl_rec.populations import fit_prior_on
-from metarl_rec.problem import Problem
-from metarl_rec.protocols import drift
 from metarl_rec.provenance import machine
 from metarl_rec.threads import share_cores
 from metarl_rec.workspace import Workspace
-from metarl_rec.worlds import WorldConfig, make_env
-from simulator import BatchEnv
-
-
-def people(problem: Problem, world: str, users: int, seed: int) -> BatchEnv:
-    """Returns a world of users drawn from a prior fitted on a split's validation users."""
-    prior = fit_prior_on(problem.space, problem.rewards[problem.split.validation])
-    return make_env(
-        WorldConfig.model_validate(drift.WORLDS[world]), prior.draw(users, seed=seed), problem.topics,
-        np.arange(users), session_length=20, discount=0.0, seed=seed,
-    )  # fmt: skip
 
 
 def study(

@@ -21,6 +21,7 @@ from metarl_rec.inner_loop import preconditioner
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.losses import advantages, clipped_surrogate, transition_precision
 from metarl_rec.policies import Decision, View
+from metarl_rec.populations import fit_prior_on
 from metarl_rec.preparing import split_problem
 from metarl_rec.protocols import drift
 from metarl_rec.protocols.result import measured
@@ -28,7 +29,7 @@ from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
 from metarl_rec.train import meta_train
 from metarl_rec.workspace import Workspace
-from tests.learning.moving_study import people, study
+from tests.learning.moving_study import study
 
 WORLDS = ("satiation", "sessions")
 WITHOUT = "value term only"
@@ -110,12 +111,13 @@ def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str
     inner = result.meta.inner_params(config.inner)
     space = result.meta.scaled(problem.space)
     starts = np.tile(result.meta.initialization.numpy(), (users, 1)).astype(np.float32)
+    prior = fit_prior_on(problem.space, problem.rewards[problem.split.validation])
     out: dict[str, Any] = {"world": world, "split": split, "inner": inner.model_dump(mode="json"), "rewards": {}}
     out["clipped"] = {}
     for name, arm in arms(inner):
         # A seed that no training and no validation has.
         seed = split + 1_700_000_003
-        env = people(problem, world, users, seed)
+        env = drift.moving_env(world, prior, problem.topics, users, seed)
         policy = FatiguedRatios(space.features, space.popularity, starts, arm, topics=problem.topics)
         rollout = play(env, policy, settings.steps, generator(split, "session ratios"))
         out["rewards"][name] = rollout.rewards.sum(axis=(1, 2)).astype(int).tolist()
