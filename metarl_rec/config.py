@@ -13,11 +13,12 @@ from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_va
 
 from metarl_rec.errors import ConfigError
 from metarl_rec.frozen import FrozenSettings
-from metarl_rec.inner_params import InnerParams
+from metarl_rec.inner_params import MAX_FATIGUE, InnerParams
 from metarl_rec.tasks import PriorConfig
 from metarl_rec.worlds import WorldConfig
 
 __all__ = [
+    "STARTS",
     "EmbeddingConfig",
     "RunConfig",
     "TrainConfig",
@@ -27,6 +28,9 @@ __all__ = [
     "names_of",
     "validated",
 ]
+
+STARTS = ("start_noises", "start_forgettings", "start_fatigues")
+"""Fields of `TrainConfig` that the start is chosen from."""
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Name = TypeVar("Name", str, int)
@@ -70,6 +74,8 @@ class TrainConfig(FrozenSettings):
             keeps `inner.value_weight` as it is given unless another is better by more than a standard error.
         start_forgettings: rates of forgetting that it is chosen from likewise, each with each of those, beside
             `inner.forgetting` as it is given; not where that is 0, for then nothing is forgotten.
+        start_fatigues: fatigues that it is chosen from after those, each for every memory alike, beside `inner.fatigue`
+            as it is given; not where that is 0 throughout, for then nobody gets tired.
         harm_cost: rewards that a person counts as having lost besides, in that judgement, where they got strictly less
             than without adaptation.
         validation_users: latent-factor users that validate in a world that moves.
@@ -96,6 +102,7 @@ class TrainConfig(FrozenSettings):
     jury_users: int = Field(default=400, ge=0, le=100_000)
     start_noises: tuple[Annotated[float, Field(gt=0, le=100)], ...] = (0.1, 0.15, 0.2, 0.3)
     start_forgettings: tuple[Annotated[float, Field(gt=0, le=10)], ...] = (0.01, 0.1)
+    start_fatigues: tuple[Annotated[float, Field(gt=0, le=MAX_FATIGUE)], ...] = (0.1, 0.3, 0.6)
     harm_cost: float = Field(default=5.0, ge=0, le=1000)
     population: Literal["logged", "latent", "mixed"] = "logged"
     form: Literal["bandit", "session"] = "bandit"
@@ -118,9 +125,7 @@ class TrainConfig(FrozenSettings):
     def ungated(self) -> TrainConfig:
         """Returns the same for whoever plays the last update's parameters: nobody chooses another start, and nobody is
         kept from the outer loop to judge it."""
-        return self.model_copy(
-            update={"jury_users": 0, "validation_repeats": 1, "start_noises": (), "start_forgettings": ()}
-        )
+        return self.model_copy(update={"jury_users": 0, "validation_repeats": 1} | dict.fromkeys(STARTS, ()))
 
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from metarl_rec.inner_params import MAX_FATIGUE, MIN_STEP, InnerParams
 from metarl_rec.tasks import TaskSpace
 
-__all__ = ["InnerTensors", "MetaParams"]
+__all__ = ["InnerTensors", "MetaParams", "raw_fatigue_of"]
 
 
 _FATIGUE_SCALE = 0.1
@@ -116,9 +117,7 @@ class MetaParams:
             log_forgetting=torch.tensor(math.log(max(inner.forgetting, 1e-12)), dtype=dtype),
             log_scale=torch.zeros(dim, dtype=dtype),
             feature_shift=torch.zeros((items, dim), dtype=dtype),
-            raw_fatigue=torch.tensor(
-                [_inverse_softplus(max(h, 1e-6) / _FATIGUE_SCALE) for h in inner.fatigue], dtype=dtype
-            ),
+            raw_fatigue=raw_fatigue_of(inner.fatigue, dtype),
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -176,6 +175,11 @@ class MetaParams:
                 "fatigue": tuple(min(h, MAX_FATIGUE) for h in self.fatigue(base).tolist()),
             }
         )
+
+
+def raw_fatigue_of(fatigue: Sequence[float], dtype: torch.dtype = torch.float32) -> Tensor:
+    """Returns the `raw_fatigue` [M] of h [M] >= 0."""
+    return torch.tensor([_inverse_softplus(max(h, 1e-6) / _FATIGUE_SCALE) for h in fatigue], dtype=dtype)
 
 
 def _inverse_softplus(x: float) -> float:

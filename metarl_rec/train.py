@@ -19,7 +19,7 @@ from metarl_rec.errors import ConfigError
 from metarl_rec.gate import improves
 from metarl_rec.inner_loop import Order
 from metarl_rec.inner_params import value_weight_of
-from metarl_rec.meta_params import MetaParams
+from metarl_rec.meta_params import MetaParams, raw_fatigue_of
 from metarl_rec.outer_loop import maml_gradient, reptile_update
 from metarl_rec.populations import TrainingPopulations
 from metarl_rec.problem import Problem
@@ -127,10 +127,11 @@ def meta_train(
 
 
 def _chosen_start(populations: TrainingPopulations) -> MetaParams:
-    """Returns the empirical-Bayes start whose residual variance and forgetting those who choose get most with.
+    """Returns the empirical-Bayes start whose residual variance, forgetting and fatigue those who choose get most with.
 
     The likelihood's variance belongs to what empirical Bayes estimates, as the prior does; so does how fast tastes
-    move, where they do. The settings' stay unless others are better by what the gate asks for, too.
+    move, or people tire of topics, where they do. The settings' stay unless others are better by what the gate asks
+    for, too.
     """
     config = populations.config
     given = start_of(populations.problem, config)
@@ -138,13 +139,23 @@ def _chosen_start(populations: TrainingPopulations) -> MetaParams:
     rates = [given.log_forgetting]
     if config.inner.forgetting > 0:
         rates += [torch.tensor(math.log(rate)) for rate in config.train.start_forgettings]
-    starts = [replace(given, value_weight=noise, log_forgetting=rate) for rate in rates for noise in noises]
+    # Noise and forgetting make up for each other; fatigue is of the items, not of what answers teach.
+    start = _best_of(
+        populations, [replace(given, value_weight=noise, log_forgetting=rate) for rate in rates for noise in noises]
+    )
+    tired = config.train.start_fatigues if any(config.inner.fatigue) else ()
+    memories = len(config.inner.fatigue)
+    return _best_of(populations, [start, *(replace(start, raw_fatigue=raw_fatigue_of([h] * memories)) for h in tired)])
+
+
+def _best_of(populations: TrainingPopulations, starts: list[MetaParams]) -> MetaParams:
+    """Returns the start that those who choose get most with; the first stays without evidence."""
     if len(starts) == 1:
-        return given
+        return starts[0]
     judged = validate_rivals(populations, starts)
     best = 0
     for rival in range(1, len(starts)):
-        if improves(judged[rival], judged[best], judged[0], config.train.harm_cost):
+        if improves(judged[rival], judged[best], judged[0], populations.config.train.harm_cost):
             best = rival
     return starts[best]
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.cold_start import cold_start_rewards
-from metarl_rec.config import RunConfig, assigned, decided, names_of, validated
+from metarl_rec.config import STARTS, RunConfig, assigned, decided, names_of, validated
 from metarl_rec.frozen import FrozenSettings
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import FixedPolicy
@@ -65,10 +65,8 @@ _DECIDED = {
     "train.validation_repeats": "",
     "train.validation_users": "",
     "train.jury_users": "",
-    "train.start_noises": "",
-    "train.start_forgettings": "",
     "train.harm_cost": "",
-}
+} | {f"train.{name}": "" for name in STARTS}
 """What the protocol decides, with its own setting for it: nobody chooses a start, and nobody judges what ships."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from metarl_rec.config import RunConfig, TrainConfig, decided
+from metarl_rec.config import STARTS, RunConfig, TrainConfig, decided
 from metarl_rec.dataset import Dataset
 from metarl_rec.errors import ConfigError
 from metarl_rec.frozen import FrozenSettings
@@ -44,7 +44,7 @@ CONDITIONS: dict[str, tuple[int, dict[str, Any]]] = {
     "slates of 10, up to 5 steps late, 30 % missing": (10, {"feedback": {"max_delay": 5, "missing": 0.3}}),
 }
 """Slate size and world of each."""
-_CHOOSING = ("horizon", "folds", "validation_repeats", "jury_users", "start_noises", "start_forgettings", "harm_cost")
+_CHOOSING = ("horizon", "folds", "validation_repeats", "jury_users", "harm_cost", *STARTS)
 """What of the training's settings chooses a start: nothing is trained, and whoever chooses lives in a still world."""
 _DECIDED = {"seed": "splits"} | {f"train.{name}": "" for name in TrainConfig.model_fields if name not in _CHOOSING}
 _NOTE = "Have less: share of episodes with strictly fewer hits under the adapted policy."

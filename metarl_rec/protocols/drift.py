@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.baselines import HierarchicalBayesPolicy
-from metarl_rec.config import RunConfig, TrainConfig, decided, names_of
+from metarl_rec.config import STARTS, RunConfig, TrainConfig, decided, names_of
 from metarl_rec.frozen import FrozenSettings
 from metarl_rec.inner_params import InnerParams, value_weight_of
 from metarl_rec.policies import FixedPolicy, OnlinePolicy
@@ -72,14 +72,12 @@ DECIDED = {
     "train.simulated_users": "train_users",
     "train.validation_users": "validation_users",
     "train.validation_repeats": "",
-    "train.start_noises": "",
-    "train.start_forgettings": "",
     "train.jury_users": "",
     "train.fatigue_rate": "",
     "inner.forgetting": "worlds",
     "inner.fatigue": "worlds",
     "inner.discount": "worlds",
-}
+} | {f"train.{name}": "" for name in STARTS}
 """What the protocol decides of a run, and by which of its settings."""
 
 
@@ -308,11 +306,11 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
             "split's test users, of whom nothing was used for training; others, drawn from a prior fitted on its "
             "validation users, tuned the baselines and chose the iteration that counts.",
             "Ours is meta-trained in the world: where tastes move, those who choose take the start's forgetting and "
-            "noise from a grid, as HB's are, and the outer loop goes on from there; where showing has effects it "
-            "learns fatigue (discount .9). Parameters ship only where others who judge gain by them; below every table "
-            "stands what shipped. HB with forgetting is the Kalman filter of drifting tastes, its noise and forgetting "
-            "tuned in the same world; both forms of HB are greedy, and ours samples, as it is served. Everybody plays "
-            "the same users with the same random numbers.",
+            "noise from a grid, as HB's are, where showing has effects its noise and fatigue (discount .9), and the "
+            "outer loop goes on from there. Parameters ship only where others who judge gain by them; below every "
+            "table stands what shipped. HB with forgetting is the Kalman filter of drifting tastes, its noise and "
+            "forgetting tuned in the same world; both forms of HB are greedy, and ours samples, as it is served. "
+            "Everybody plays the same users with the same random numbers.",
             "Standard errors are over users; a split's training and tuning happen once, so the differences of every "
             "split are given besides. Have less: share of users with less reward than under the other policy.",
         ],

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.atomic import bundled_ml_100k
-from metarl_rec.config import RunConfig, TrainConfig
+from metarl_rec.config import STARTS, RunConfig, TrainConfig
 from metarl_rec.dataset import split_users
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.meta_params import MetaParams
@@ -57,10 +57,9 @@ def settings(seed: int, discount: float, world: str) -> RunConfig:
             simulated_users=64,
             validation_users=200,
             validation_repeats=1,
-            start_noises=(),
-            start_forgettings=(),
             fatigue_rate=0.3,
             world=WorldConfig.model_validate(PRESETS[world]),
+            **dict.fromkeys(STARTS, ()),
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metarl_rec.config import RunConfig, TrainConfig
+from metarl_rec.config import STARTS, RunConfig, TrainConfig
 from metarl_rec.cross_fitting import folded_embeddings
 from metarl_rec.dataset import Dataset, split_users
 from metarl_rec.problem import Problem, build_problem
@@ -16,7 +16,7 @@ GENRES = ("action", "drama", "comedy", "war")
 def small_config(**train: object) -> RunConfig:
     """Returns settings that train in about a second on `small_dataset`."""
     settings = {"iterations": 8, "evaluate_every": 4, "horizon": 12, "folds": 3, "validation_repeats": 2}
-    settings |= {"start_noises": (), "start_forgettings": ()} | train
+    settings |= dict.fromkeys(STARTS, ()) | train
     return RunConfig(
         min_positives=8, train=TrainConfig.model_validate(settings), prior=PriorConfig(max_rank=6, shrinkage=0.1)
     )

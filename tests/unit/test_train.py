@@ -21,6 +21,7 @@ from metarl_rec.export import build_checkpoint, meta_params
 from metarl_rec.gate import worth
 from metarl_rec.inner_params import value_weight_of
 from metarl_rec.lineup import Lineup
+from metarl_rec.meta_params import raw_fatigue_of
 from metarl_rec.policies import RandomPolicy
 from metarl_rec.populations import TrainingPopulations
 from metarl_rec.protocol import ADAPTED, NOISE_GRID, POLICIES
@@ -121,6 +122,29 @@ def test_start_takes_the_noise_and_forgetting_with_which_those_who_choose_do_bes
     assert torch.equal(result.meta.value_weight, best.value_weight)
     assert torch.equal(result.meta.log_forgetting, best.log_forgetting)
     assert result.start == validate(populations, best)
+
+
+def test_start_takes_the_fatigue_with_which_those_who_choose_do_best_where_people_tire() -> None:
+    config = small_config(
+        iterations=0,
+        population="latent",
+        form="session",
+        session_length=12,
+        world=WorldConfig.model_validate({"satiation": {"strength": 8.0}}),
+        validation_users=200,
+        start_fatigues=(0.1, 2.0, 0.3),
+    )
+    tiring = config.model_copy(update={"inner": config.inner.model_copy(update={"fatigue": (0.001, 0.002, 0.001)})})
+    problem = small_problem(tiring)
+    given = start_of(problem, tiring)
+    levels = [(0.001, 0.002, 0.001), *((each,) * 3 for each in config.train.start_fatigues)]
+    starts = [replace(given, raw_fatigue=raw_fatigue_of(each)) for each in levels]
+    rivals = validate_rivals(TrainingPopulations.fit(problem, tiring), starts)
+    best = levels[int(np.argmax([worth(each, config.train.harm_cost).mean() for each in rivals]))]
+    assert best != levels[0], "somebody has to be better for this to be a test"
+    assert meta_train(problem, tiring).meta.inner_params(tiring.inner).fatigue == pytest.approx(best, rel=1e-4)
+    # Where the settings have none, the world's being tiring changes nothing.
+    assert meta_train(problem, config).meta.inner_params(config.inner).fatigue == (0.0, 0.0, 0.0)
 
 
 def test_start_stays_where_others_are_better_by_luck_at_most() -> None:

@@ -10,14 +10,14 @@ import pytest
 from pydantic import ValidationError
 
 from metarl_rec import dataset_store
-from metarl_rec.config import TrainConfig, assigned, load_config
+from metarl_rec.config import STARTS, TrainConfig, assigned, load_config
 from metarl_rec.protocols import ablation
 from metarl_rec.protocols.ablation_arms import ARMS, DEFAULT, Arm
 from metarl_rec.workspace import Workspace
 from tests.unit.synthetic import small_config, small_dataset
 
 # What the protocol decides itself is left as it is by default.
-KEPT = ("iterations", "evaluate_every", "validation_repeats", "start_noises", "start_forgettings")
+KEPT = ("iterations", "evaluate_every", "validation_repeats", *STARTS)
 OURS = small_config(**{name: getattr(TrainConfig(), name) for name in KEPT})
 BY_NAME = {arm.name: arm for arm in ARMS}
 
