@@ -131,33 +131,41 @@ def summarize(runs: list[dict[str, Any]], trained: str, judged: str) -> dict[str
     }
 
 
+def report(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the table of what was run so far, and the raw results."""
+    pairs = ((DYNAMIC, DYNAMIC), (STATIC, STATIC), (DYNAMIC, STATIC))
+    table = {
+        f"trained in {trained}, judged in {judged}": summarize(runs, trained, judged)
+        for trained, judged in pairs
+        if any(item["world"] == trained for item in runs)
+    }
+    context = {"discounts": DISCOUNTS, "machine": machine(), "world": PRESETS[DYNAMIC]}
+    return {"context": context, "table": table, "runs": runs}
+
+
 def main() -> None:
-    """Runs all seeds and worlds, prints the table and writes the raw results."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Runs all seeds and worlds, keeps every one that has finished, and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--worlds", nargs="+", default=[DYNAMIC, STATIC], choices=[DYNAMIC, STATIC])
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--join", type=Path, nargs="*", default=[], help="results of other calls to take in")
+    parser.add_argument("--out", type=Path, required=True, help="written after every run")
+    parser.add_argument("--join", type=Path, nargs="*", default=[], help="results of other or stopped calls to take in")
     asked = parser.parse_args()
     share_cores()
-    runs = [item for path in asked.join for item in json.loads(path.read_text())["runs"]]
+    runs = [item for path in asked.join for item in json.loads(path.read_text(encoding="utf-8"))["runs"]]
     for seed in range(asked.seeds):
         for world in asked.worlds:
             if not any(item["seed"] == seed and item["world"] == world for item in runs):
                 runs.append(run(seed, world))
+                asked.out.write_text(json.dumps(report(runs)) + "\n", encoding="utf-8")
                 arms = runs[-1]["arms"].values()
                 print(seed, world, *(f"{np.mean(arm['rewards'][world]):.2f}" for arm in arms), flush=True)
-    table = {}
-    for trained, judged in ((DYNAMIC, DYNAMIC), (STATIC, STATIC), (DYNAMIC, STATIC)):
-        if any(item["world"] == trained for item in runs):
-            name = f"trained in {trained}, judged in {judged}"
-            table[name] = row = summarize(runs, trained, judged)
-            over_seeds, over_users = row["standard_error_over_seeds"], row["standard_error_over_users"]
-            print(f"{name}: {row['reward_without']:.2f} with discount 0, {row['difference']:+.2f} with {DISCOUNTS[1]}")
-            print(f"  ± {over_seeds:.2f} over seeds, ± {over_users:.2f} over users; {row['harmed']:.0%} have less")
-    if asked.out:
-        context = {"discounts": DISCOUNTS, "machine": machine(), "world": PRESETS[DYNAMIC]}
-        asked.out.write_text(json.dumps({"context": context, "table": table, "runs": runs}) + "\n")
+    result = report(runs)
+    for name, row in result["table"].items():
+        over_seeds, over_users = row["standard_error_over_seeds"], row["standard_error_over_users"]
+        print(f"{name}: {row['reward_without']:.2f} with discount 0, {row['difference']:+.2f} with {DISCOUNTS[1]}")
+        print(f"  ± {over_seeds:.2f} over seeds, ± {over_users:.2f} over users; {row['harmed']:.0%} have less")
+    asked.out.write_text(json.dumps(result) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
