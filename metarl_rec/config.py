@@ -56,12 +56,14 @@ class TrainConfig(FrozenSettings):
     Attributes:
         algorithm: maml (exact second order), fomaml, reptile, or joint (one policy for everybody, no inner loop).
         iterations: outer updates.
-        learning_rate: Adam's, decaying to a tenth by a cosine; maml and fomaml.
+        learning_rate: Adam's, decaying to a tenth by a cosine; maml and fomaml. With 0 the scalars stay as they are.
         initialization_rate: Adam's for the initialization, with the same decay: its D coordinates are easily
             over-fitted on a few hundred users, the dozen scalars are not.
         reptile_rate: outer step at the start, decaying linearly to zero; reptile.
         horizon: steps T of a roll-out.
         folds: parts of the meta-train users for cross-fitting, >= 2.
+        cross_fitting: whether a fold's users play in a space that has not seen them; without it what is learned trusts
+            the features too much, which is for the ablation to show.
         evaluate_every: iterations between validations and saved states.
         validation_repeats: roll-outs a validation averages over, with common random numbers.
         population: whose rewards the tasks are: logged users, latent-factor users, or both in turn.
@@ -92,11 +94,12 @@ class TrainConfig(FrozenSettings):
 
     algorithm: Literal["maml", "fomaml", "reptile", "joint"] = "maml"
     iterations: int = Field(default=40, ge=0, le=100_000)
-    learning_rate: float = Field(default=0.02, gt=0, le=1)
+    learning_rate: float = Field(default=0.02, ge=0, le=1)
     initialization_rate: float = Field(default=0.001, ge=0, le=1)
     reptile_rate: float = Field(default=0.1, gt=0, le=1)
     horizon: int = Field(default=40, ge=1, le=1000)
     folds: int = Field(default=8, ge=2, le=64)
+    cross_fitting: bool = True
     evaluate_every: int = Field(default=20, ge=1)
     validation_repeats: int = Field(default=4, ge=1, le=100)
     jury_users: int = Field(default=400, ge=0, le=100_000)

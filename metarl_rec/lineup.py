@@ -37,7 +37,7 @@ _LOGIT_SCALES = (0.5, 1.0, 2.0, 4.0)
 _FORGETTING = (0.0, 0.01, 0.03, 0.1)
 _THOMPSON_NOISE = (0.01, 0.02, 0.05, 0.1, 0.2)
 _PPO_SCALES = (0.1, 0.2, 0.4, 1.0, 2.0, 4.0, 8.0)
-_MELU_ITERATIONS = (200, 600, 1200)
+_MELU_ITERATIONS = (200, 600, 1200, 2400)
 
 
 class Lineup:
@@ -193,7 +193,7 @@ class Lineup:
             means = np.zeros((len(vectors), rows.shape[1]), np.float32)
             return HierarchicalBayesPolicy(scale * rows, np.zeros_like(mu), means, 0.2, bonus=bonus)
 
-        grid = [(scale, bonus) for scale in _SCALES for bonus in _BONUSES]
+        grid = [(scale, bonus) for scale in _SCALES for bonus in (0.0, *_BONUSES)]
         return make(self._tuned("LinUCB", grid, make), vectors)
 
     def _logistic_ucb(self, vectors: NDArray[np.float32]) -> OnlinePolicy:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from metarl_rec.attributes import AttributeEncoder
 from metarl_rec.config import RunConfig
-from metarl_rec.cross_fitting import FoldedEmbeddings
+from metarl_rec.cross_fitting import FoldedEmbeddings, fold_users
 from metarl_rec.dataset import Dataset, UserSplit
 from metarl_rec.tasks import TaskSpace, cross_fitted_spaces, fit_task_space
 from metarl_rec.topics import item_topics
@@ -33,7 +33,8 @@ class Problem:
         embeddings: of the items, from meta-train users only.
         space: task space fitted on all meta-train users; validation and test users play here.
         topics: [n, T] float32, items' topics, or None where no item attribute is a list.
-        folds: task spaces that leave out some meta-train users, and those users; meta-training happens here.
+        folds: task spaces that leave out some meta-train users, and those users; meta-training happens here. Without
+            cross-fitting they leave nobody out.
     """
 
     dataset: Dataset
@@ -70,9 +71,12 @@ def build_problem(dataset: Dataset, split: UserSplit, embeddings: FoldedEmbeddin
     item_attributes = AttributeEncoder.fit(dataset.item_attributes)
     item_vectors = item_attributes.encode_all(dataset.item_attributes)
     space = fit_task_space(rewards, vectors, embeddings.whole, item_vectors, split.train, config.prior)
-    folds = cross_fitted_spaces(
-        rewards, vectors, embeddings.folds, item_vectors, split.train, config.prior, space, config.train.folds
-    )
+    if config.train.cross_fitting:
+        folds = cross_fitted_spaces(
+            rewards, vectors, embeddings.folds, item_vectors, split.train, config.prior, space, config.train.folds
+        )
+    else:
+        folds = [(space, held_out) for held_out, _ in fold_users(split.train, config.train.folds)]
     return Problem(
         dataset=dataset,
         split=split,

@@ -16,7 +16,7 @@ import torch
 
 from metarl_rec.config import RunConfig
 from metarl_rec.errors import ConfigError
-from metarl_rec.gate import improves
+from metarl_rec.gate import best_of, improves, worth
 from metarl_rec.inner_loop import Order
 from metarl_rec.inner_params import value_weight_of
 from metarl_rec.meta_params import MetaParams, raw_fatigue_of
@@ -58,7 +58,8 @@ class TrainResult:
     Attributes:
         meta: the meta-parameters that validated best, the empirical-Bayes start included.
         best: their validation.
-        start: the validation of the empirical-Bayes start.
+        start: the validation of the empirical-Bayes start that was chosen.
+        start_meta: that start.
         history: (iteration, before, after) of every validation, in order.
         best_iteration: updates behind `meta`; 0 is the start.
         last: the meta-parameters after the last update, whatever they validated at.
@@ -67,6 +68,7 @@ class TrainResult:
     meta: MetaParams
     best: Validation
     start: Validation
+    start_meta: MetaParams
     last: MetaParams
     history: list[tuple[int, float, float]] = field(default_factory=list)
     best_iteration: int = 0
@@ -123,7 +125,9 @@ def meta_train(
                 save_state(state, state_dir, config, problem)
         if on_progress is not None:
             on_progress(Progress(state.iteration, settings.iterations, loss, state.latest, state.best))
-    return TrainResult(state.best_meta, state.best, state.start, state.meta, state.history, state.best_iteration)
+    return TrainResult(
+        state.best_meta, state.best, state.start, state.start_meta, state.meta, state.history, state.best_iteration
+    )
 
 
 def _chosen_start(populations: TrainingPopulations) -> MetaParams:
@@ -152,12 +156,8 @@ def _best_of(populations: TrainingPopulations, starts: list[MetaParams]) -> Meta
     """Returns the start that those who choose get most with; the first stays without evidence."""
     if len(starts) == 1:
         return starts[0]
-    judged = validate_rivals(populations, starts)
-    best = 0
-    for rival in range(1, len(starts)):
-        if improves(judged[rival], judged[best], judged[0], populations.config.train.harm_cost):
-            best = rival
-    return starts[best]
+    harm_cost = populations.config.train.harm_cost
+    return starts[best_of([worth(each, harm_cost) for each in validate_rivals(populations, starts)])]
 
 
 def _update(populations: TrainingPopulations, state: TrainingState) -> tuple[TrainingState, float]:

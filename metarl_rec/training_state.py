@@ -41,6 +41,7 @@ class TrainingState:
         best: their validation.
         best_iteration: updates behind them.
         start: validation of the start.
+        start_meta: the start.
         latest: last validation.
         history: (iteration, before, after) of every validation.
     """
@@ -52,6 +53,7 @@ class TrainingState:
     best: Validation
     best_iteration: int
     start: Validation
+    start_meta: MetaParams
     latest: Validation
     history: list[tuple[int, float, float]] = field(default_factory=list)
 
@@ -59,7 +61,7 @@ class TrainingState:
     def begin(cls, meta: MetaParams, start: Validation) -> TrainingState:
         """Returns the state before the first update."""
         history = [(0, start.before, start.after)]
-        return cls(meta, AdamState.zeros(meta.tensors()), 0, meta, start, 0, start, start, history)
+        return cls(meta, AdamState.zeros(meta.tensors()), 0, meta, start, 0, start, meta, start, history)
 
 
 def _fingerprint(config: RunConfig, problem: Problem) -> str:
@@ -75,6 +77,7 @@ def save_state(state: TrainingState, directory: Path, config: RunConfig, problem
     tensors = {
         **{f"meta.{name}": tensor for name, tensor in state.meta.tensors().items()},
         **{f"best.{name}": tensor for name, tensor in state.best_meta.tensors().items()},
+        **{f"start.{name}": tensor for name, tensor in state.start_meta.tensors().items()},
         **{f"adam.first.{name}": tensor for name, tensor in state.adam.first.items()},
         **{f"adam.second.{name}": tensor for name, tensor in state.adam.second.items()},
     }
@@ -137,6 +140,7 @@ def _state(record: dict[str, Any], tensors: dict[str, Tensor]) -> TrainingState:
         best=_validation(record["best"]),
         best_iteration=record["best_iteration"],
         start=_validation(record["start"]),
+        start_meta=MetaParams(**part("start.")),
         latest=_validation(record["latest"]),
         history=[(int(i), float(b), float(a)) for i, b, a in record["history"]],
     )

@@ -65,7 +65,8 @@ def validate(populations: TrainingPopulations, meta: MetaParams) -> Validation:
 def validate_rivals(populations: TrainingPopulations, metas: Sequence[MetaParams]) -> list[Validation]:
     """Returns what everybody who chooses the start gets with each of `metas`; they differ in the inner loop's settings.
 
-    Whoever is best here by luck has to show it again: those who judge later draw anew.
+    Drawn people who judge later are others. Logged ones who do are among these, with other draws of the policy: who is
+    the best start by luck is a little ahead there as well, which counts against what is meta-trained.
     """
     return _validated(populations, populations.choosers(), metas, "choose")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from metarl_rec.baselines.answers import answers
+from metarl_rec.fatigue import RETENTIONS, Exposure
 from metarl_rec.policies import Decision, Feedback, View, choose
 
 __all__ = ["HierarchicalBayesPolicy"]
@@ -25,6 +28,8 @@ class HierarchicalBayesPolicy:
         thompson: draw w from the posterior at each step instead of taking its mean.
         bonus: width of an upper confidence bound, in posterior standard deviations of an item's value; 0 is greedy.
         forgetting: q in [0, 1).
+        fatigue: h_m, taken off values as `fatigue.Exposure` has it, of the items' topics; zeros for nothing.
+        topics: [n, T] float32, needed where `fatigue` is not zero.
 
     References: Agrawal & Goyal, "Thompson Sampling for Contextual Bandits with Linear Payoffs", 2013, arXiv:1209.3352;
         Li et al., "A Contextual-Bandit Approach to Personalized News Article Recommendation", 2010, arXiv:1003.0146,
@@ -41,6 +46,8 @@ class HierarchicalBayesPolicy:
         thompson: bool = False,
         bonus: float = 0.0,
         forgetting: float = 0.0,
+        fatigue: Sequence[float] = (0.0,) * len(RETENTIONS),
+        topics: NDArray[np.float32] | None = None,
     ) -> None:
         self._features = features.astype(np.float64)
         self._popularity = popularity.astype(np.float64)
@@ -49,6 +56,10 @@ class HierarchicalBayesPolicy:
         self._thompson = thompson
         self._bonus = bonus
         self._retention = 1.0 - forgetting
+        self._fatigue = fatigue
+        self._topics = topics if any(fatigue) else None
+        if any(fatigue) and topics is None:
+            raise ValueError("fatigue is not zero; it needs the items' topics")
         if bonus > 0 and forgetting > 0:
             raise ValueError("bonus and forgetting are not combined: the bound is updated reward by reward")
 
@@ -60,6 +71,7 @@ class HierarchicalBayesPolicy:
         self._mean = self._starts.copy()
         self._covariance = np.broadcast_to(np.eye(dim), (users, dim, dim)).copy()
         # Posterior variances of all values; each reward takes off a square, which is cheaper than f' C f anew.
+        self._exposure = None if self._topics is None else Exposure(self._topics, users)
         self._variance = np.tile(np.square(self._features).sum(axis=1), (users, 1)) if self._bonus > 0 else None
 
     def values(self) -> NDArray[np.float64]:
@@ -75,9 +87,14 @@ class HierarchicalBayesPolicy:
         return values
 
     def act(self, view: View) -> Decision:
-        """Takes the best items by `values`."""
-        decision = choose(self.values().astype(np.float32), view, None, self._rng)
+        """Takes the best items by `values`, less fatigue."""
+        values = self.values()
+        if self._exposure is not None:
+            values -= self._exposure.penalty(self._fatigue)
+        decision = choose(values.astype(np.float32), view, None, self._rng)
         self._shown.append(decision.items)
+        if self._exposure is not None:
+            self._exposure.show(decision.items, view.present)
         return decision
 
     def observe(self, feedback: Feedback) -> None:

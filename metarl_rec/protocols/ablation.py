@@ -254,9 +254,10 @@ section 7), each with the arms compared."""
 def _bars(episodes: Episodes) -> list[Bar]:
     return remarked(
         [
-            check(name, _gaps(episodes, one, other))
+            above(name, gaps) if check is above else not_below(name, gaps, float(_hits(episodes, other).mean()))
             for check, name, one, other in _BARS
             if {one, other} <= episodes.rewards.keys()
+            for gaps in [_gaps(episodes, one, other)]
         ]
     )
 

@@ -60,6 +60,12 @@ TERMS = (
     Arm("clip .99", ("inner.clip=0.99",)),
     Arm("entropy bonus .0001", ("inner.entropy_coef=0.0001",)),
 )
+LEARNED = (
+    Arm("MAML, the initialization alone", ("train.learning_rate=0",), trained=True),
+    Arm("MAML, the scalars alone", ("train.initialization_rate=0",), trained=True),
+    Arm("MAML without cross-fitting", ("train.cross_fitting=false",), trained=True),
+)
+"""Parts of what the outer loop learns, and of how, from the prior."""
 PARTS = (
     Arm("greedy instead of sampled", greedy=True),
     # 1.5 / lambda_max is this preconditioner's own step, as 1 is the posterior's (science.md, section 7).
@@ -89,4 +95,4 @@ def _outer_loops(origin: str) -> tuple[Arm, ...]:
     )
 
 
-ARMS = (*(arm for origin in ORIGINS for arm in _outer_loops(origin)), *TERMS, *PARTS)
+ARMS = (*(arm for origin in ORIGINS for arm in _outer_loops(origin)), *LEARNED, *TERMS, *PARTS)

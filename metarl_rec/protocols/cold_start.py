@@ -12,17 +12,17 @@ from pydantic import AfterValidator, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.choosing import CHOSEN_WITHIN, Choices, choices_of, chosen_problem, chosen_text
 from metarl_rec.config import RunConfig, decided, names_of
 from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.frozen import FrozenSettings
 from metarl_rec.lineup import Lineup
 from metarl_rec.policies import OnlinePolicy
-from metarl_rec.preparing import split_problem
 from metarl_rec.protocol import ADAPTED, HORIZONS, POLICIES
-from metarl_rec.protocols.limits import HARM, HITS, STRETCH, remarked
+from metarl_rec.protocols.limits import AGAINST_HB, HARM, HITS, STRETCH, remarked
 from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch
-from metarl_rec.statistics import Comparison, Episodes, PolicyRow, compare, curve, over_episodes, summarize
+from metarl_rec.statistics import Comparison, Episodes, PolicyRow, compare, curve, over_episodes, over_users, summarize
 from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train
 from metarl_rec.workspace import Workspace
@@ -56,6 +56,7 @@ class Settings(FrozenSettings):
     Attributes:
         splits: splits 0 .. splits - 1 of the users are played; each is trained anew.
         policies: what to play.
+        choose: of which values every split chooses its prior's settings and noises.
         run: settings of the training; its seed is the split's number.
     """
 
@@ -63,6 +64,7 @@ class Settings(FrozenSettings):
     policies: Annotated[tuple[str, ...], AfterValidator(names_of("policy", POLICIES)), AfterValidator(_somebody)] = (
         POLICIES
     )
+    choose: Choices = Choices()
     run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits"}))] = RunConfig()
 
 
@@ -83,10 +85,10 @@ def _split(settings: Settings, workspace: Workspace, parts: Path, digest: str, s
     config = settings.run.model_copy(update={"seed": split})
 
     def make() -> dict[str, Any]:
-        problem = split_problem(workspace, config)
+        problem, chosen = chosen_problem(workspace, config, settings.choose)
         dataset = problem.dataset
-        result = meta_train(problem, config)
-        lineup = Lineup(problem, result.meta, config)
+        result = meta_train(problem, chosen)
+        lineup = Lineup(problem, result.meta, chosen)
         effects: dict[str, dict[str, list[float]]] = {}
 
         def note(name: str, policy: OnlinePolicy) -> None:
@@ -104,10 +106,12 @@ def _split(settings: Settings, workspace: Workspace, parts: Path, digest: str, s
             "baselines": lineup.choices(),
             "best_iteration": result.best_iteration,
             "validation_history": result.history,
-            "inner": result.meta.inner_params(config.inner).model_dump(mode="json"),
+            "inner": result.meta.inner_params(chosen.inner).model_dump(mode="json"),
+            "chosen": choices_of(chosen),
         }
 
-    return kept(parts, str(split), [digest, config.model_dump(mode="json"), settings.policies], make)
+    asked = [digest, config.model_dump(mode="json"), settings.policies, settings.choose.model_dump(mode="json")]
+    return kept(parts, str(split), asked, make)
 
 
 def _digits(rewards: NDArray[np.float32]) -> str:
@@ -141,6 +145,7 @@ def report(settings: Settings, played: list[dict[str, Any]]) -> ProtocolResult:
         f"{name}: {first['dataset']['users']:,} users, {first['items']:,} items, {len(played)} splits of the users "
         f"into 85 % to train, 5 % to choose, 10 % to test: {len(episodes.user_ids):,} episodes of {people:,} "
         "people, none of whom had any part in training or choosing within their split.",
+        CHOSEN_WITHIN,
         "Each plays 40 steps. Every step shows one item of the whole catalogue, never one twice; a hit is an item that "
         f"the person rated at least {settings.run.threshold:g}, and what they did not rate is no hit. Every policy "
         "plays the same people with the same random numbers.",
@@ -158,11 +163,12 @@ def report(settings: Settings, played: list[dict[str, Any]]) -> ProtocolResult:
         protocol="cold-start",
         title=f"Cold start on {name}",
         tested=tested,
-        verdict=[*_verdict(means, versus), _shipped(played)],
+        verdict=[*_verdict(means, versus), _shipped(played), chosen_text(played)],
         bars=remarked(_bars(episodes, means, versus, name, settings)),
         tables=[
             _hits(rows),
             _effects(played, episodes.user_ids),
+            *_harms(episodes),
             *(_differences(policy, compared) for policy, compared in versus.items()),
         ],
         panels=_panels(episodes),
@@ -235,7 +241,7 @@ def _bars(
     if TUNED in greedy:
         gap = greedy[TUNED]
         asked = "not below by more than .1"
-        bars.append(Bar("adapted, greedy against tuned HB", asked, _at(gap), gap.difference[40] >= -0.1))
+        bars.append(Bar(f"adapted, {AGAINST_HB}", asked, _at(gap), gap.difference[40] >= -0.1))
         bars.append(_above(STRETCH, gap))
     if GREEDY in sampled:
         gap = sampled[GREEDY]
@@ -307,6 +313,23 @@ def _differences(policy: str, versus: dict[str, Comparison]) -> Table:
     ]
     columns = ("policy", "@5", "@10", "@20", "@40", "harmed @20", "harmed @40")
     return Table(f"{policy} minus the other, paired", columns, rows, "Harmed: fewer hits than the other policy.")
+
+
+def _harms(episodes: Episodes) -> list[Table]:
+    """Returns whom each policy harms, and how many more than tuned HB does, paired; nothing where neither played."""
+    if not {UNADAPTED_GREEDY, TUNED} <= episodes.rewards.keys():
+        return []
+    ids, hits = episodes.user_ids, {name: table.sum(axis=1) for name, table in episodes.rewards.items()}
+    harmed = {name: own < hits[UNADAPTED_GREEDY] for name, own in hits.items()}
+    rows = []
+    for name, own in harmed.items():
+        if name not in (UNADAPTED_GREEDY, "oracle"):
+            share, share_error = over_episodes(ids, own[:, None])
+            more, error = over_users(ids, (own.astype(np.float64) - harmed[TUNED])[:, None])
+            paired = "" if name == TUNED else f"{100 * more[0]:+.1f} ± {100 * error[0]:.1f}"
+            rows.append((name, f"{100 * share[0]:.1f} ± {100 * share_error[0]:.1f} %", paired))
+    columns = ("policy", f"fewer hits at 40 than {UNADAPTED_GREEDY}", f"points minus {TUNED}'s")
+    return [Table("Whom each policy harms", columns, rows, strong=(ADAPTED, GREEDY))]
 
 
 def _panels(episodes: Episodes) -> list[Panel]:

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from metarl_rec.choosing import CHOSEN_WITHIN, Choices, choices_of, chosen_problem, chosen_text
 from metarl_rec.config import STARTS, RunConfig, TrainConfig, decided
 from metarl_rec.dataset import Dataset
 from metarl_rec.errors import ConfigError
 from metarl_rec.frozen import FrozenSettings
 from metarl_rec.lineup import Lineup
 from metarl_rec.policies import FixedPolicy
-from metarl_rec.preparing import prepared, split_problem
+from metarl_rec.preparing import prepared
 from metarl_rec.protocol import ADAPTED, STEPS
+from metarl_rec.protocols.limits import AGAINST_HB, remarked
 from metarl_rec.protocols.parts import kept_splits
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, Watch, above, measured
 from metarl_rec.rollout import play
@@ -57,11 +59,13 @@ class Settings(FrozenSettings):
         splits: splits 0 .. splits - 1; every user starts at the empirical-Bayes initialization.
         shown: items that everybody is shown in all, whole slates of every size and no more than there are; slates of
             ten make a tenth as many steps.
+        choose: of which values every split chooses its prior's settings and noises.
         run: settings of prior and inner loop, and of who chooses the start.
     """
 
     splits: int = Field(default=10, ge=1, le=1000)
     shown: int = Field(default=100, ge=10, le=1000, multiple_of=lcm(*(size for size, _ in CONDITIONS.values())))
+    choose: Choices = Choices()
     run: Annotated[RunConfig, AfterValidator(decided(_DECIDED))] = RunConfig()
 
 
@@ -83,7 +87,7 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
         workspace,
         settings.run,
         settings.splits,
-        [settings.shown],
+        [settings.shown, settings.choose.model_dump(mode="json")],
         partial(_part, settings, workspace),
         watch,
     )
@@ -91,7 +95,7 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
 
 
 def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[str, Any]:
-    problem = split_problem(workspace, config)
+    problem, config = chosen_problem(workspace, config, settings.choose)
     users = problem.split
     # Without updates meta-training is the choice of the start, by the people who tune HB.
     train = config.train.model_copy(update={"iterations": 0})
@@ -113,6 +117,7 @@ def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[s
         "users": [problem.dataset.user_ids[user] for user in users.test],
         "rewards": rewards,
         "inner": meta.inner_params(config.inner).model_dump(mode="json"),
+        "chosen": choices_of(config),
         "baselines": lineup.choices(),
     }
 
@@ -160,6 +165,7 @@ def report(settings: Settings, dataset: Dataset, played: list[dict[str, Any]]) -
             f"{dataset.name}: {len(dataset.user_ids):,} users, {len(dataset.item_ids):,} items; test users of splits 0 "
             f"to {settings.splits - 1}: {len(people):,} episodes of {len(set(people)):,} people, none of whom had any "
             "part in fitting or choosing within their split.",
+            CHOSEN_WITHIN,
             f"Each is shown {settings.shown} items of the full catalogue, never one twice, one or ten at a time, and "
             "policies adapt whenever an answer arrives. A hit is an item that the person rated at least "
             f"{settings.run.threshold:g}, and what they did not rate is no hit. Late: an answer comes 0 to 5 steps "
@@ -171,8 +177,8 @@ def report(settings: Settings, dataset: Dataset, played: list[dict[str, Any]]) -
             "averaged over a person's splits first, then over people. Have less: share of episodes with strictly fewer "
             f"hits under {ADAPTED} than under the policy compared with.",
         ],
-        verdict=verdict,
-        bars=bars,
+        verdict=[*verdict, chosen_text(played)],
+        bars=remarked(bars),
         tables=tables,
         panels=panels,
         raw={"splits": played},
@@ -192,7 +198,7 @@ def _cold_start_bars(name: str, people: list[str], rewards: dict[str, NDArray[np
             float(sampling.mean()) >= -0.2,
         ),
         Bar(
-            f"{name}: greedy against tuned HB, {STEPS} shown",
+            f"{name}: {AGAINST_HB}, {STEPS} shown",
             "not below by more than .1",
             measured(behind, sign=True),
             float(behind.mean()) >= -0.1,

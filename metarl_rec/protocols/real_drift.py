@@ -36,8 +36,8 @@ from metarl_rec.workspace import Workspace
 
 __all__ = ["FORGETTING_GRID", "NOISES", "Settings", "genre_cosines", "run"]
 
-FORGETTING_GRID = (0.0, 0.003, 0.01, 0.02, 0.05, 0.1)
-NOISES = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+FORGETTING_GRID = (0.0, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+NOISES = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Residual variances to choose from: 1 / weight of the newest rating, for both sides."""
 _RUN = RunConfig(min_positives=0, min_ratings=20)
 _PLAYED = {"step_sizes", "preconditioner", "value_weight", "organic_weight", "forgetting", "caution"}

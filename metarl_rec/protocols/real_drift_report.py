@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarl_rec.errors import DataError
+from metarl_rec.protocols.limits import REAL_DRIFT_LIMITS
 from metarl_rec.protocols.moving import moving_bars
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table, mean_and_error, measured
 from metarl_rec.statistics import by_user
@@ -69,7 +70,7 @@ def report(settings: dict[str, Any], data: str, played: list[dict[str, Any]]) ->
         gaps = {other: by_user(ids, mine[OURS] - mine[other]) for other in (STATIONARY, FORGETTING, UNADAPTED)}
         panels += _panels(group, ids, [user for user, inside in zip(episodes, here, strict=True) if inside])
         level = float(by_user(ids, mine[FORGETTING]).mean())
-        bars += moving_bars(group, gaps[STATIONARY], gaps[FORGETTING], level)
+        bars += moving_bars(group, gaps[STATIONARY], gaps[FORGETTING], level, REAL_DRIFT_LIMITS)
         verdict.append(
             f"{group}: {OURS} minus HB without forgetting {measured(gaps[STATIONARY], sign=True)} points of hit rate, "
             f"minus HB with tuned forgetting {measured(gaps[FORGETTING], sign=True)}, minus no adaptation "

@@ -146,12 +146,23 @@ def above(name: str, gaps: ArrayLike, digits: int = 2) -> Bar:
     return Bar(name, "by more than 2 paired s.e.", measured(gaps, digits, sign=True), mean > 2 * error)
 
 
-def not_below(name: str, gaps: ArrayLike, margin: float | None = None, digits: int = 2) -> Bar:
+MARGIN = 0.01
+"""Share of a level by which `not_below` lets anybody be below it, two standard errors taken off."""
+
+
+def not_below(name: str, gaps: ArrayLike, level: float, digits: int = 2) -> Bar:
     """Returns the bar that independent paired differences [N] are not below zero by 2 standard errors or more.
 
-    With a margin few users do not suffice: 2 standard errors taken off, they may not be below minus the margin.
+    Few users do not suffice: 2 standard errors taken off, they may not be below minus a hundredth of the level.
+
+    Args:
+        name: the bar's.
+        gaps: [N], ours minus theirs.
+        level: their mean, in the units of the differences.
+        digits: behind the point.
     """
     mean, error = mean_and_error(gaps)
-    reached = mean > -2 * error and (margin is None or mean - 2 * error >= -margin)
-    asked = "not below (2 paired s.e.)" + ("" if margin is None else f", by {margin:.{digits}f} at most with them")
+    margin = MARGIN * level
+    reached = mean > -2 * error and mean - 2 * error >= -margin
+    asked = f"not below (2 paired s.e.), by {margin:.{digits}f} at most with them"
     return Bar(name, asked, measured(gaps, digits, sign=True), reached)

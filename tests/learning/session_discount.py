@@ -5,6 +5,7 @@
 For each seed the users of ML-100K are split as everywhere; tasks are users drawn from priors fitted on the folds'
 meta-train users, validation picks the iteration in the same world, and both arms are judged on the same users drawn
 from a prior fitted on the split's test users. Only the discount differs between the arms: nobody chooses another start.
+Both start at a fatigue that is good without any training, so that what a discount teaches is not merely to have one.
 Differences are paired by user; standard errors are over seeds' means as well as over users.
 """
 
@@ -23,6 +24,7 @@ from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.atomic import bundled_ml_100k
 from metarl_rec.config import STARTS, RunConfig, TrainConfig
 from metarl_rec.dataset import split_users
+from metarl_rec.fatigue import RETENTIONS
 from metarl_rec.inner_params import InnerParams
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.populations import fit_prior_on
@@ -37,6 +39,7 @@ from metarl_rec.worlds import PRESETS, WorldConfig, make_env
 
 DISCOUNTS = (0.0, 0.9)
 SESSION_LENGTH = 20
+FATIGUE = 0.3
 JUDGED_USERS = 500
 STATIC, DYNAMIC = "static", "sessions"
 JUDGING_SEED = 2_000_000_011
@@ -47,7 +50,7 @@ def settings(seed: int, discount: float, world: str) -> RunConfig:
     """Returns the configuration of one run; nothing but its arguments differs between runs."""
     return RunConfig(
         seed=seed,
-        inner=InnerParams(discount=discount, fatigue=(0.03, 0.03, 0.03)),
+        inner=InnerParams(discount=discount, fatigue=(FATIGUE,) * len(RETENTIONS)),
         train=TrainConfig(
             population="latent",
             form="session",
@@ -139,7 +142,7 @@ def report(runs: list[dict[str, Any]]) -> dict[str, Any]:
         for trained, judged in pairs
         if any(item["world"] == trained for item in runs)
     }
-    context = {"discounts": DISCOUNTS, "machine": machine(), "world": PRESETS[DYNAMIC]}
+    context = {"discounts": DISCOUNTS, "fatigue": FATIGUE, "machine": machine(), "world": PRESETS[DYNAMIC]}
     return {"context": context, "table": table, "runs": runs}
 
 

@@ -41,6 +41,13 @@ def test_spaces_of_a_fold_do_not_depend_on_what_its_users_like() -> None:
     assert np.abs(before.space.popularity - after.space.popularity).max() > 0.01
 
 
+def test_without_cross_fitting_the_same_people_play_in_the_space_of_everybody() -> None:
+    with_it, without = (small_problem(small_config(cross_fitting=each)) for each in (True, False))
+    for (_, left_out), (space, members) in zip(with_it.folds, without.folds, strict=True):
+        assert space is without.space
+        np.testing.assert_array_equal(members, left_out)
+
+
 def test_folded_embeddings_are_those_of_the_users_outside_each_fold() -> None:
     dataset, users = small_dataset(60, 40), np.arange(50)[::-1]
     seen: list[tuple[int, int]] = []

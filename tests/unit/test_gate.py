@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from metarl_rec.gate import improves
+import numpy as np
+
+from metarl_rec.gate import best_of, improves
 from metarl_rec.validate import Validation
 
 
@@ -40,3 +42,13 @@ def test_same_people_with_fewer_of_them_harmed_improve_where_harm_costs() -> Non
     candidate = validation([10.0, 12.0, 8.0, 10.0])
     assert improves(candidate, start, start, harm_cost=5.0)
     assert not improves(candidate, start, start, harm_cost=0.0)
+
+
+def test_best_of_takes_the_greatest_mean_of_those_ahead_of_the_first_beyond_luck() -> None:
+    first = np.array([10.0, 12.0, 8.0, 10.0])
+    lucky = first + np.array([9.0, -5.0, 0.0, 0.0])
+    ahead, further = first + np.array([1.0, 1.0, 0.0, 1.0]), first + np.array([1.0, 1.0, 0.5, 1.0])
+    assert best_of([first, lucky]) == 0
+    assert best_of([first, lucky, ahead]) == 2
+    assert best_of([first, ahead, further, lucky]) == 2
+    assert best_of([first]) == 0

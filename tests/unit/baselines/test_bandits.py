@@ -94,3 +94,28 @@ def test_logistic_ucb_large_bonus_prefers_what_is_not_known() -> None:
         policy = LogisticUCBPolicy(features, popularity, 1, 1.0, bonus)
         policy.begin(np.random.default_rng(0))
         assert policy.act(View.of(np.ones((1, 2), bool))).items[0, 0] == first
+
+
+def test_hierarchical_bayes_with_fatigue_leaves_the_topic_that_was_just_shown() -> None:
+    """Two topics, the first a little more popular: with fatigue the two take turns."""
+    topics = np.eye(2, dtype=np.float32)[[0, 0, 1, 1]]
+    popularity = np.array([0.54, 0.53, 0.52, 0.51], np.float32)
+    features, start = np.zeros((4, 1), np.float32), np.zeros((1, 1), np.float32)
+
+    def shown(fatigue: tuple[float, float, float]) -> list[int]:
+        policy = HierarchicalBayesPolicy(features, popularity, start, 0.2, fatigue=fatigue, topics=topics)
+        policy.begin(np.random.default_rng(0))
+        candidates, out = np.ones((1, 4), bool), []
+        for step in range(4):
+            out.append(int(policy.act(View.of(candidates)).items[0, 0]))
+            candidates[0, out[-1]] = False
+            policy.observe(Feedback.at_once(step, np.zeros((1, 1), np.float32)))
+        return out
+
+    assert shown((0.0, 0.0, 0.0)) == [0, 1, 2, 3]
+    assert shown((0.3, 0.0, 0.0)) == [0, 2, 1, 3]
+
+
+def test_hierarchical_bayes_with_fatigue_needs_topics() -> None:
+    with pytest.raises(ValueError, match="it needs the items' topics"):
+        HierarchicalBayesPolicy(FEATURES, POPULARITY, START, 0.2, fatigue=(0.1, 0.1, 0.1))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from metarl_rec import dataset_store
+from metarl_rec.choosing import Choices
 from metarl_rec.errors import ConfigError
 from metarl_rec.protocol import ADAPTED
 from metarl_rec.protocols import cold_start
@@ -39,7 +40,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def settings(splits: int) -> cold_start.Settings:
-    return cold_start.Settings(splits=splits, policies=POLICIES, run=small_config(iterations=2, evaluate_every=2))
+    few = Choices(item_attribute_scale=(0.1, 0.2), shrinkage=(0.1,), attribute_gain=(), noises=())
+    run = small_config(iterations=2, evaluate_every=2)
+    return cold_start.Settings(splits=splits, policies=POLICIES, choose=few, run=run)
 
 
 def test_run_two_splits_reports_every_policy_and_reads_finished_splits_again(workspace: Workspace) -> None:
@@ -63,6 +66,14 @@ def test_run_two_splits_reports_every_policy_and_reads_finished_splits_again(wor
     harmed = next(bar for bar in both.bars if bar.name == "harmed at 40, sampled")
     share = compare(cold_start.episodes_of(both.raw["splits"]), ADAPTED, "meta-policy").harmed[40]
     assert harmed.reached == (share <= 0.15)
+    whom = next(table for table in both.tables if table.title == "Whom each policy harms")
+    hits = {name: rewards.sum(axis=1) for name, rewards in cold_start.episodes_of(both.raw["splits"]).rewards.items()}
+    shares = {name: (hits[name] < hits["meta-policy, greedy"]).mean() for name in hits}
+    found = {row[0]: row[1] for row in whom.rows}
+    assert {name: float(text.split()[0]) for name, text in found.items()} == {
+        name: pytest.approx(100 * shares[name], abs=0.051) for name in found
+    }
+    assert set(POLICIES) - set(found) == {"meta-policy, greedy", "oracle"}
 
 
 def test_run_the_same_split_again_gives_the_same_rewards(workspace: Workspace, tmp_path: Path) -> None:
@@ -109,7 +120,9 @@ def test_evaluate_offers_every_protocol_there_is() -> None:
 def test_verdict_says_how_many_splits_shipped_the_start(workspace: Workspace) -> None:
     result = cold_start.run(settings(1), workspace, lambda *_: None)
     start = result.raw["splits"][0]["best_iteration"] == 0
-    assert f"Of 1 splits {int(start)} shipped the empirical-Bayes start" in result.verdict[-1]
+    assert f"Of 1 splits {int(start)} shipped the empirical-Bayes start" in result.verdict[-2]
+    scale = result.raw["splits"][0]["chosen"]["item_attribute_scale"]
+    assert f"Chosen within 1 splits, and how often: item_attribute_scale {scale} (1)" in result.verdict[-1]
 
 
 def test_bar_that_is_not_reached_says_what_was_tried() -> None:

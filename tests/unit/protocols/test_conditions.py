@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from metarl_rec import dataset_store
+from metarl_rec.choosing import Choices
 from metarl_rec.config import TrainConfig, assigned
 from metarl_rec.errors import ConfigError
 from metarl_rec.inner_params import InnerParams, value_weight_of
@@ -18,13 +19,14 @@ from metarl_rec.workspace import Workspace
 from tests.unit.synthetic import small_config, small_dataset
 
 # What the protocol decides itself is left as it is by default.
+FEW = Choices(item_attribute_scale=(0.1,), shrinkage=(0.1,), attribute_gain=(), noises=())
 OURS = small_config(iterations=TrainConfig().iterations, evaluate_every=TrainConfig().evaluate_every)
 
 
 def test_run_plays_every_condition_and_policies_that_learn_nothing_do_not_mind_late_answers(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     dataset_store.save(small_dataset(), workspace.dataset)
-    settings = conditions.Settings(splits=1, shown=20, run=OURS)
+    settings = conditions.Settings(splits=1, shown=20, choose=FEW, run=OURS)
     result = conditions.run(settings, workspace, lambda *_: None)
     (part,) = result.raw["splits"]
     played = {name: part["rewards"][name] for name in conditions.CONDITIONS}
@@ -51,7 +53,7 @@ def test_run_plays_the_start_that_those_who_judge_choose(tmp_path: Path) -> None
     ours = small_config(
         iterations=TrainConfig().iterations, evaluate_every=TrainConfig().evaluate_every, start_noises=(0.2,)
     ).model_copy(update={"inner": given})
-    result = conditions.run(conditions.Settings(splits=1, shown=10, run=ours), workspace, lambda *_: None)
+    result = conditions.run(conditions.Settings(splits=1, shown=10, choose=FEW, run=ours), workspace, lambda *_: None)
     assert result.raw["splits"][0]["inner"]["value_weight"] == pytest.approx(value_weight_of(0.2))
 
 
@@ -96,6 +98,7 @@ def _report(shown: int, hits: dict[str, list[list[int]]]) -> conditions.Protocol
         {
             "split": split,
             "users": users,
+            "chosen": {"shrinkage": 0.1},
             "rewards": {
                 name: {
                     policy: [

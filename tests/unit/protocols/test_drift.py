@@ -49,6 +49,14 @@ def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path)
     above = np.subtract(moving["totals"][drift.OURS], moving["totals"][drift.POPULARITY])
     assert means[-1] == pytest.approx(above.mean(), abs=1e-4)
     assert errors[-1] == pytest.approx(above.std(ddof=1) / np.sqrt(30), abs=1e-4)
+    assert drift.TIRING not in moving["totals"]
+    assert satiated["totals"][drift.TIRING] != satiated["totals"][drift.STATIONARY]
+    level = satiated["tuned"][drift.TIRING]["fatigue"][0]
+    assert level in (drift.START_FATIGUE, *drift.START_FATIGUES)
+    assert (
+        f"{drift.TIRING} noise {satiated['tuned'][drift.STATIONARY]['noise']} fatigue {level}" in result.tables[1].note
+    )
+    assert "satiation: not below HB with tuned fatigue" in [bar.name for bar in result.bars]
     assert "Split 0 shipped" in result.tables[0].note
 
 
@@ -57,7 +65,7 @@ def test_run_plays_the_features_as_they_were_learned(tmp_path: Path, monkeypatch
         meta = start_of(problem, config)
         meta = replace(meta, log_scale=meta.log_scale - 100)
         judged = Validation(0.0, 0.0, (), ())
-        return TrainResult(meta, judged, judged, meta)
+        return TrainResult(meta, judged, judged, start_of(problem, config), meta)
 
     monkeypatch.setattr(drift, "meta_train", to_nothing)
     workspace = Workspace(tmp_path)
@@ -66,6 +74,7 @@ def test_run_plays_the_features_as_they_were_learned(tmp_path: Path, monkeypatch
     (part,) = drift.run(settings, workspace, lambda *_: None).raw["parts"]
     # Without features nothing tells people apart, so nobody can be adapted to.
     assert part["totals"][drift.OURS] == part["totals"][drift.UNADAPTED]
+    assert part["totals"][drift.UNTRAINED] != part["totals"][drift.OURS]
 
 
 def test_config_of_a_world_changes_only_what_the_world_needs() -> None:
@@ -83,7 +92,10 @@ def test_split_that_ships_the_start_does_not_say_that_it_was_learned(tmp_path: P
     settings = drift.Settings(
         splits=1, worlds=("drift",), steps=6, users=20, validation_users=20, iterations=0, run=RUN
     )
-    (table,) = drift.run(settings, workspace, lambda *_: None).tables
+    result = drift.run(settings, workspace, lambda *_: None)
+    (table,) = result.tables
+    totals = result.raw["parts"][0]["totals"]
+    assert totals[drift.UNTRAINED] == totals[drift.OURS]
     assert "Split 0 shipped the start that was chosen" in table.note
 
 

@@ -1,0 +1,118 @@
+"""The prior that a split chooses for itself, by people of the split who are not tested.
+
+What is chosen by looking at several splits has been seen by everybody, because one split's validation user is another's
+test user. So what a report's figures hang on is chosen anew within every split: by its validation users, and by train
+users, each in a space that has not seen them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from metarl_rec.config import RunConfig
+from metarl_rec.errors import DataError
+from metarl_rec.frozen import FrozenSettings
+from metarl_rec.gate import worth
+from metarl_rec.populations import TrainingPopulations
+from metarl_rec.preparing import prepared, split_embeddings
+from metarl_rec.problem import Problem, build_problem
+from metarl_rec.train import start_of
+from metarl_rec.validate import validate_rivals
+from metarl_rec.workspace import Workspace
+
+__all__ = ["CHOSEN_WITHIN", "Choices", "choices_of", "chosen_problem", "chosen_text"]
+
+CHOSEN_WITHIN = (
+    "What figures hang on is chosen anew in every split, by its validation users and by train users in spaces that "
+    "have not seen them: the scale of item attributes, the soft threshold on the spectrum, the gain of user "
+    "attributes, and the noises, harm counted. Rank, ridges, temperature and the outer loop's settings are the "
+    "defaults, which were found by looking at train and validation users of several splits."
+)
+"""For reports whose splits choose with `chosen_problem`."""
+_Variance = Annotated[float, Field(gt=0, le=100)]
+
+
+class Choices(FrozenSettings):
+    """What a split chooses, one after the other in this order; an empty list leaves the setting as it is given.
+
+    Attributes:
+        item_attribute_scale: of `prior.item_attribute_scale`.
+        shrinkage: of `prior.shrinkage`.
+        attribute_gain: of `prior.attribute_gain`.
+        noises: residual variances of a reward, (where it is 0, where it is 1), for `inner.value_weight`.
+    """
+
+    item_attribute_scale: tuple[Annotated[float, Field(ge=0, le=10)], ...] = (0.0, 0.1, 0.15, 0.2, 0.3)
+    shrinkage: tuple[Annotated[float, Field(ge=0)], ...] = (0.2, 0.3, 0.4, 0.5)
+    attribute_gain: tuple[Annotated[float, Field(ge=0)], ...] = (0.6, 0.9, 1.2, 1.5)
+    noises: tuple[tuple[_Variance, _Variance], ...] = ((0.15, 0.15), (0.2, 0.2), (0.2, 0.15), (0.3, 0.15), (0.3, 0.2))
+
+
+def chosen_problem(workspace: Workspace, config: RunConfig, choices: Choices) -> tuple[Problem, RunConfig]:
+    """Returns the seed's split with everything fitted on its meta-train users, and the settings that it chose.
+
+    What those who choose get most with from the empirical-Bayes start is taken, harm counted; of equals the first.
+
+    Raises:
+        DataError: nothing was imported, too few users are left, or no value of a list can be fitted.
+    """
+    dataset, users = prepared(workspace, config)
+    # Nothing that is chosen decides the embedding.
+    embeddings = split_embeddings(dataset, users.train, config)
+
+    def build(config: RunConfig) -> Problem:
+        return build_problem(dataset, users, embeddings, config)
+
+    def best(rivals: list[RunConfig]) -> RunConfig:
+        return max(rivals, key=lambda rival: _worth(build, rival), default=config)
+
+    config = best([_prior(config, item_attribute_scale=each) for each in choices.item_attribute_scale])
+    config = best([_prior(config, shrinkage=each) for each in choices.shrinkage])
+    config = best([_prior(config, attribute_gain=each) for each in choices.attribute_gain])
+    config = best([_noisy(config, *each) for each in choices.noises])
+    return build(config), config
+
+
+def _prior(config: RunConfig, **changes: float) -> RunConfig:
+    return config.model_copy(update={"prior": config.prior.model_copy(update=changes)})
+
+
+def _noisy(config: RunConfig, missed: float, liked: float) -> RunConfig:
+    weight = (-math.log(missed), math.log(missed / liked), 0.0, 0.0)
+    return config.model_copy(update={"inner": config.inner.model_copy(update={"value_weight": weight})})
+
+
+def _worth(build: Callable[[RunConfig], Problem], config: RunConfig) -> float:
+    """Returns what those who choose get from the start on average, harm counted; minus infinity where the data do not
+    carry such a prior, as under a threshold above all of the spectrum."""
+    try:
+        problem = build(config)
+    except DataError:
+        return -math.inf
+    start = validate_rivals(TrainingPopulations.fit(problem, config), [start_of(problem, config)])[0]
+    return float(worth(start, config.train.harm_cost).mean())
+
+
+def choices_of(config: RunConfig) -> dict[str, Any]:
+    """Returns the settings that may have been chosen, as they are now."""
+    prior, (first, step, *_) = config.prior, config.inner.value_weight
+    return {
+        "item_attribute_scale": prior.item_attribute_scale,
+        "shrinkage": prior.shrinkage,
+        "attribute_gain": prior.attribute_gain,
+        "noises": [round(math.exp(-first), 4), round(math.exp(-first - step), 4)],
+    }
+
+
+def chosen_text(played: Sequence[Mapping[str, Any]]) -> str:
+    """Returns how often what was chosen, of splits that each have `choices_of` as "chosen"."""
+    counted = []
+    for name in played[0]["chosen"]:
+        counts = Counter(str(part["chosen"][name]) for part in played)
+        counted.append(f"{name} " + ", ".join(f"{value} ({count})" for value, count in counts.most_common()))
+    return f"Chosen within {len(played)} splits, and how often: {'; '.join(counted)}."
