@@ -17,7 +17,8 @@ from metarl_rec.errors import ConfigError
 from metarl_rec.frozen import FrozenSettings
 from metarl_rec.lineup import Lineup
 from metarl_rec.meta_params import MetaParams
-from metarl_rec.policies import Decision, FixedPolicy, OnlinePolicy, View
+from metarl_rec.oracle import Oracle
+from metarl_rec.policies import OnlinePolicy
 from metarl_rec.problem import Problem
 from metarl_rec.protocol import ADAPTED, POLICIES
 from metarl_rec.rollout import Rollout, play
@@ -166,7 +167,7 @@ class Simulator:
 
     def policy(self, name: str, env: BatchEnv) -> OnlinePolicy:
         """Returns a policy by name; the oracle looks into `env`."""
-        return self._lineup.policy(name, self._vectors, _Oracle(env))
+        return self._lineup.policy(name, self._vectors, Oracle(env))
 
     def begin(self) -> SimulationRun:
         """Returns a run with nothing in it yet."""
@@ -198,16 +199,3 @@ def play_policies(
 
 def _tell(on_step: Callable[[str, int], None], name: str, step: int, env: BatchEnv) -> None:
     on_step(name, step)
-
-
-class _Oracle(FixedPolicy):
-    """Shows what is most likely to be liked now; in a world that moves this is the best for one step only."""
-
-    def __init__(self, env: BatchEnv) -> None:
-        super().__init__(np.zeros((0, env.n_items), np.float32))
-        self._env = env
-
-    def act(self, view: View) -> Decision:
-        """Takes the items that are liked best now."""
-        self._values = self._env.reward_probabilities().cpu().numpy()
-        return super().act(view)

@@ -19,11 +19,14 @@ from metarl_rec.fatigue import RETENTIONS
 from metarl_rec.frozen import FrozenSettings
 from metarl_rec.gate import best_of
 from metarl_rec.inner_params import InnerParams, value_weight_of
+from metarl_rec.lineup import Lineup
 from metarl_rec.meta_params import MetaParams
+from metarl_rec.oracle import Oracle
 from metarl_rec.policies import FixedPolicy, OnlinePolicy
 from metarl_rec.populations import fit_prior_on
 from metarl_rec.preparing import split_problem
 from metarl_rec.problem import Problem
+from metarl_rec.protocol import POLICIES
 from metarl_rec.protocols.limits import DRIFT_LIMITS
 from metarl_rec.protocols.moving import moving_bars, tiring_bars
 from metarl_rec.protocols.parts import kept
@@ -58,6 +61,7 @@ PARTS: dict[str, Callable[[InnerParams], dict[str, Any]]] = {
 """What is changed of what ships, one part at a time."""
 REMEMBERING = "adapted, no forgetting"
 """Forgetting and noise make up for each other, so this one has its noise chosen anew."""
+OTHERS = ("random", "LinUCB", "logistic UCB", "BPR fold-in", "oracle")
 NOISES = (0.2, 0.15, 0.3, 0.5, 0.8, 1.2)
 FORGETTING_GRID = (0.04, 0.0, 0.01, 0.02, 0.03, 0.06, 0.1)
 START_NOISES = (0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2)
@@ -67,6 +71,7 @@ START_FATIGUE, START_FATIGUES = 0.03, (0.1, 0.3, 0.6)
 better by more than luck. What moves is noise to a linear model, so the grids reach further than those of people who
 stand still; the two parametrize forgetting differently. With a noise of .2, HB's .04 and our .06 are the best of each,
 or next to it, in drift and abrupt drift on both data sets (tests/learning/README.md). Fatigue is the same for both."""
+_BESIDE = sorted({*POLICIES} - {OURS, GREEDY, UNADAPTED, POPULARITY, STATIONARY, FORGETTING, *PARTS})
 DECIDED = {
     "seed": "splits",
     "train.world": "worlds",
@@ -100,6 +105,7 @@ class Settings(FrozenSettings):
             200 of them luck decides between settings that are a third of a reward apart.
         iterations: outer updates.
         train_users: simulated users an outer update plays.
+        others: what plays beside, tuned on validation users who stand still; MeLU and PPO take minutes a world.
         run: data, prior, inner-loop and training settings; not those that the protocol decides itself.
     """
 
@@ -110,6 +116,7 @@ class Settings(FrozenSettings):
     validation_users: int = Field(default=600, ge=2, le=100_000)
     iterations: int = Field(default=40, ge=0, le=10_000)
     train_users: int = Field(default=48, ge=2, le=10_000)
+    others: Annotated[tuple[str, ...], AfterValidator(names_of("policy", _BESIDE))] = OTHERS
     run: Annotated[RunConfig, AfterValidator(decided(DECIDED))] = RunConfig()
 
 
@@ -163,7 +170,7 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
 
 def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, world: str, split: int) -> dict[str, Any]:
     config = config_of(settings, world, split)
-    asked = [digest, config.model_dump(mode="json"), settings.users, settings.validation_users]
+    asked = [digest, config.model_dump(mode="json"), settings.users, settings.validation_users, settings.others]
 
     def make() -> dict[str, Any]:
         return _Trial(split_problem(workspace, config), config, settings, world).played()
@@ -217,11 +224,16 @@ class _Trial:
             OURS: adapted(inner),
             GREEDY: adapted(inner, greedy=True),
         }
+        judging = self._env(self._judges, count, "judge")
+        lineup = Lineup(problem, result.meta, config)
+        contenders |= {
+            name: lineup.policy(name, lineup.unknown(count), Oracle(judging)) for name in self._settings.others
+        }
         contenders |= {name: adapted(each) for name, each in _with_parts_changed(inner, config.inner).items()}
         if inner.forgetting > 0:
             rivals = [inner.model_copy(update={"forgetting": 0.0, "value_weight": value_weight_of(n)}) for n in NOISES]
             contenders[REMEMBERING] = self._best_of([partial(adapted, rival) for rival in rivals])(count)
-        rewards = {name: self._play(policy, self._judges, count, "judge") for name, policy in contenders.items()}
+        rewards = {name: self._play(policy, judging, "judge") for name, policy in contenders.items()}
         return {
             "world": self._world,
             "split": config.seed,
@@ -230,6 +242,7 @@ class _Trial:
             "inner": inner.model_dump(mode="json"),
             "history": result.history,
             "best_iteration": result.best_iteration,
+            "baselines": lineup.choices(),
             "tuned": {name: choice.keywords for name, choice in tuned.items()},
         }
 
@@ -241,15 +254,17 @@ class _Trial:
     def _best_of(self, choices: list[partial[OnlinePolicy]]) -> partial[OnlinePolicy]:
         """Returns which policy for N users those who choose get most with; the first stays without evidence."""
         users = self._settings.validation_users
-        played = [self._play(choice(users), self._choosers, users, "tune").sum(axis=1) for choice in choices]
+        env = self._env(self._choosers, users, "tune")
+        played = [self._play(choice(users), env, "tune").sum(axis=1) for choice in choices]
         return choices[best_of(played)]
 
-    def _play(self, policy: OnlinePolicy, prior: UserPrior, users: int, purpose: str) -> NDArray[np.float64]:
-        config, steps = self._config, self._settings.steps
+    def _env(self, prior: UserPrior, users: int, purpose: str) -> BatchEnv:
         # Seeds that no training population has.
-        seed = config.seed + (1_000_000_007 if purpose == "judge" else 1_500_000_001)
-        env = moving_env(self._world, prior, self._problem.topics, users, seed)
-        rollout = play(env, policy, steps, generator(config.seed, "worlds", purpose))
+        seed = self._config.seed + (1_000_000_007 if purpose == "judge" else 1_500_000_001)
+        return moving_env(self._world, prior, self._problem.topics, users, seed)
+
+    def _play(self, policy: OnlinePolicy, env: BatchEnv, purpose: str) -> NDArray[np.float64]:
+        rollout = play(env, policy, self._settings.steps, generator(self._config.seed, "worlds", purpose))
         return np.asarray(rollout.rewards.sum(axis=2), np.float64)
 
 
@@ -325,7 +340,8 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
             "HB with forgetting is the Kalman filter of drifting tastes; with fatigue it minds what was shown as ours "
             "does, at a strength of the same grid. Its noise, forgetting and fatigue are chosen in the same world, by "
             "as many people and the same rule as our start's. HB is greedy, and ours samples, as it is served. "
-            "Everybody plays the same users with the same random numbers.",
+            "Everybody plays the same users with the same random numbers. The others are as in cold start, tuned on "
+            "validation users' ratings; the oracle knows what everybody likes at that moment.",
             "Standard errors are over users; a split's training and tuning happen once, so the differences of every "
             "split are given besides. Have less: share of users with less reward than under the other policy.",
         ],

@@ -26,7 +26,7 @@ def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path)
     dataset_store.save(small_dataset(), workspace.dataset)
     settings = drift.Settings(
         splits=1, worlds=("drift", "satiation"), steps=10, users=30, validation_users=20, iterations=2, train_users=12,
-        run=RUN,
+        others=("random", "oracle"), run=RUN,
     )  # fmt: skip
     result = drift.run(settings, workspace, lambda *_: None)
     moving, satiated = result.raw["parts"]
@@ -40,6 +40,11 @@ def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path)
     assert drift.REMEMBERING not in satiated["totals"]
     assert moving["totals"][drift.REMEMBERING] != moving["totals"][drift.OURS]
     assert moving["totals"][drift.GREEDY] != moving["totals"][drift.OURS]
+    for part in (moving, satiated):
+        assert set(settings.others) <= set(part["totals"])
+        # Nobody knows better what is liked at the moment; where showing has effects, the moment is not all.
+        best = max(part["totals"], key=lambda name: sum(part["totals"][name]))
+        assert best == "oracle" or part is satiated
     again = drift.run(settings, workspace, lambda *_: None)
     assert again.raw == result.raw
     gap = np.subtract(moving["totals"][drift.OURS], moving["totals"][drift.STATIONARY])
@@ -70,7 +75,9 @@ def test_run_plays_the_features_as_they_were_learned(tmp_path: Path, monkeypatch
     monkeypatch.setattr(drift, "meta_train", to_nothing)
     workspace = Workspace(tmp_path)
     dataset_store.save(small_dataset(), workspace.dataset)
-    settings = drift.Settings(splits=1, worlds=("drift",), steps=6, users=20, validation_users=20, run=RUN)
+    settings = drift.Settings(
+        splits=1, worlds=("drift",), steps=6, users=20, validation_users=20, others=("oracle",), run=RUN
+    )
     (part,) = drift.run(settings, workspace, lambda *_: None).raw["parts"]
     # Without features nothing tells people apart, so nobody can be adapted to.
     assert part["totals"][drift.OURS] == part["totals"][drift.UNADAPTED]
@@ -90,13 +97,18 @@ def test_split_that_ships_the_start_does_not_say_that_it_was_learned(tmp_path: P
     workspace = Workspace(tmp_path)
     dataset_store.save(small_dataset(), workspace.dataset)
     settings = drift.Settings(
-        splits=1, worlds=("drift",), steps=6, users=20, validation_users=20, iterations=0, run=RUN
+        splits=1, worlds=("drift",), steps=6, users=20, validation_users=20, iterations=0, others=(), run=RUN
     )
     result = drift.run(settings, workspace, lambda *_: None)
     (table,) = result.tables
     totals = result.raw["parts"][0]["totals"]
     assert totals[drift.UNTRAINED] == totals[drift.OURS]
     assert "Split 0 shipped the start that was chosen" in table.note
+
+
+def test_settings_refuse_beside_us_whom_the_protocol_plays_itself() -> None:
+    with pytest.raises(ValidationError, match="no such policy: HB linear, greedy; choose from BPR fold-in, "):
+        drift.Settings(others=("HB linear, greedy",))
 
 
 def test_settings_refuse_an_unknown_name_of_worlds() -> None:
