@@ -18,16 +18,28 @@ __all__ = ["machine", "sources"]
 _ROOT = Path(__file__).resolve().parents[1]
 
 
+_REPORTING = frozenset(
+    f"metarl_rec/protocols/{name}.py"
+    for name in ("cold_start_report", "drift_report", "limits", "moving", "result", "writing")
+)
+"""What says how a report reads, and decides nothing that is played."""
+
+
 @cache
-def sources(root: Path = _ROOT) -> str:
+def sources(root: Path = _ROOT, *, reports: bool = True) -> str:
     """Returns the SHA-256 of all Python files of metarl_rec and simulator below `root`, as they were when first asked.
 
     A commit does not tell one uncommitted edit from the next, and changes where no code did.
+
+    Args:
+        root: top of the checkout.
+        reports: whether modules count that decide no more than how reports read.
     """
     digest = hashlib.sha256()
     for path in sorted(path for package in ("metarl_rec", "simulator") for path in (root / package).rglob("*.py")):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+        name = path.relative_to(root).as_posix()
+        if reports or name not in _REPORTING:
+            digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 

@@ -27,8 +27,8 @@ def kept(directory: Path, name: str, asked: object, make: Callable[[], dict[str,
         asked: everything that decides the part beside the code, as JSON takes it.
         make: makes the part.
     """
-    # Other code may play otherwise: its parts do not count.
-    digest = hashlib.sha256(json.dumps([sources(), asked]).encode()).hexdigest()[:20]
+    # Other code may play otherwise: its parts do not count. Reports may read otherwise.
+    digest = hashlib.sha256(json.dumps([sources(reports=False), asked]).encode()).hexdigest()[:20]
     path = directory / f"{name}-{digest}.json"
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True)

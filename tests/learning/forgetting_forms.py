@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from metarl_rec.policies import Decision, Feedback, View, choose
 from metarl_rec.populations import fit_prior_on
 from metarl_rec.preparing import split_problem
-from metarl_rec.protocols import drift
+from metarl_rec.protocols import drift_worlds
 from metarl_rec.protocols.result import measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
@@ -112,15 +112,15 @@ class FadingPosterior:
 
 def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str, Any]:
     """Returns every choice's reward of every user in one world."""
-    settings = drift.Settings()
-    problem = split_problem(workspace, drift.config_of(settings, world, split))
+    settings = drift_worlds.Settings()
+    problem = split_problem(workspace, drift_worlds.config_of(settings, world, split))
     prior = fit_prior_on(problem.space, problem.rewards[problem.split.validation])
     rows = []
     for form, rates in RATES.items():
         for noise, rate in product(NOISES, rates):
             # A seed that no training, no choice and no judgement has.
             seed = split + 1_800_000_001
-            env = drift.moving_env(world, prior, problem.topics, users, seed)
+            env = drift_worlds.moving_env(world, prior, problem.topics, users, seed)
             policy = FadingPosterior(problem.space.features, problem.space.popularity, users, form, noise, rate)
             rollout = play(env, policy, settings.steps, generator(split, "forgetting forms"))
             rewards = rollout.rewards.sum(axis=(1, 2)).astype(int).tolist()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from metarl_rec.protocol import ADAPTED, HORIZONS
-from metarl_rec.protocols.cold_start import episodes_of
+from metarl_rec.protocols.cold_start_report import episodes_of
 from metarl_rec.protocols.registry import PROTOCOLS
 from metarl_rec.statistics import compare, summarize
 

@@ -25,7 +25,7 @@ def study(
 
     Args:
         description: what `--help` says.
-        worlds: names of drift.WORLDS.
+        worlds: names of drift_worlds.WORLDS.
         played: plays one part: work directory, world, split, number of users.
         splits: how many by default.
         users: how many by default.

@@ -23,7 +23,7 @@ from metarl_rec.losses import advantages, clipped_surrogate, transition_precisio
 from metarl_rec.policies import Decision, View
 from metarl_rec.populations import fit_prior_on
 from metarl_rec.preparing import split_problem
-from metarl_rec.protocols import drift
+from metarl_rec.protocols import drift_worlds
 from metarl_rec.protocols.result import measured
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
@@ -104,8 +104,8 @@ def arms(inner: InnerParams) -> Iterator[tuple[str, InnerParams]]:
 
 def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str, Any]:
     """Returns each arm's reward of every user, drawn from a prior fitted on the split's validation users."""
-    settings = drift.Settings()
-    config = drift.config_of(settings, world, split)
+    settings = drift_worlds.Settings()
+    config = drift_worlds.config_of(settings, world, split)
     problem = split_problem(workspace, config)
     result = meta_train(problem, config)
     inner = result.meta.inner_params(config.inner)
@@ -117,7 +117,7 @@ def played(workspace: Workspace, world: str, split: int, users: int) -> dict[str
     for name, arm in arms(inner):
         # A seed that no training and no validation has.
         seed = split + 1_700_000_003
-        env = drift.moving_env(world, prior, problem.topics, users, seed)
+        env = drift_worlds.moving_env(world, prior, problem.topics, users, seed)
         policy = FatiguedRatios(space.features, space.popularity, starts, arm, topics=problem.topics)
         rollout = play(env, policy, settings.steps, generator(split, "session ratios"))
         out["rewards"][name] = rollout.rewards.sum(axis=(1, 2)).astype(int).tolist()

@@ -9,12 +9,19 @@ import pytest
 
 from metarl_rec import provenance
 
+CODE = (
+    "metarl_rec/train.py",
+    "metarl_rec/protocols/drift.py",
+    "metarl_rec/protocols/drift_report.py",
+    "simulator/env.py",
+)
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """Returns a checkout with one commit, which holds both packages and a README."""
     root = (tmp_path / "checkout").resolve()
-    for name in ("metarl_rec/train.py", "metarl_rec/protocols/drift.py", "simulator/env.py", "README.md"):
+    for name in (*CODE, "README.md"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"# {name}\n", encoding="utf-8")
     author = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
@@ -23,9 +30,9 @@ def checkout(tmp_path: Path) -> Path:
     return root
 
 
-def digest(root: Path) -> str:
+def digest(root: Path, *, reports: bool = True) -> str:
     provenance.sources.cache_clear()
-    return provenance.sources(root)
+    return provenance.sources(root, reports=reports)
 
 
 def commit(root: Path) -> str:
@@ -55,7 +62,7 @@ def test_machine_without_git_says_that_the_commit_is_unknown(tmp_path: Path, mon
     assert found["sources"] == provenance.sources()
 
 
-@pytest.mark.parametrize("name", ["metarl_rec/train.py", "metarl_rec/protocols/drift.py", "simulator/env.py"])
+@pytest.mark.parametrize("name", CODE)
 def test_sources_change_with_every_edit_of_code_committed_or_not(checkout: Path, name: str) -> None:
     digests = [digest(checkout)]
     for text in ("# one edit\n", "# the next\n"):
@@ -71,3 +78,15 @@ def test_sources_do_not_change_with_what_is_no_code(checkout: Path) -> None:
     (checkout / "README.md").write_text("another figure\n", encoding="utf-8")
     (checkout / "metarl_rec/results.json").write_text("{}\n", encoding="utf-8")
     assert digest(checkout) == before
+
+
+def test_sources_of_what_is_played_do_not_change_with_how_a_report_reads(checkout: Path) -> None:
+    before = digest(checkout, reports=False)
+    (checkout / "metarl_rec/protocols/drift_report.py").write_text("# other words\n", encoding="utf-8")
+    assert digest(checkout, reports=False) == before
+    (checkout / "metarl_rec/protocols/drift.py").write_text("# another game\n", encoding="utf-8")
+    assert digest(checkout, reports=False) != before
+
+
+def test_modules_that_only_report_are_there() -> None:
+    assert all((provenance._ROOT / name).exists() for name in provenance._REPORTING)

@@ -13,6 +13,7 @@ from metarl_rec.choosing import Choices
 from metarl_rec.errors import ConfigError
 from metarl_rec.protocol import ADAPTED
 from metarl_rec.protocols import cold_start
+from metarl_rec.protocols.cold_start_report import episodes_of
 from metarl_rec.protocols.limits import HARM, STRETCH, remarked
 from metarl_rec.protocols.registry import PROTOCOLS, run_protocol
 from metarl_rec.protocols.result import Bar
@@ -64,10 +65,10 @@ def test_run_two_splits_reports_every_policy_and_reads_finished_splits_again(wor
     assert did.rows[0][3].startswith(f"{kl.mean():.1f} ")
     assert did.rows[1][1:3] == ("0.0", "-")
     harmed = next(bar for bar in both.bars if bar.name == "harmed at 40, sampled")
-    share = compare(cold_start.episodes_of(both.raw["splits"]), ADAPTED, "meta-policy").harmed[40]
+    share = compare(episodes_of(both.raw["splits"]), ADAPTED, "meta-policy").harmed[40]
     assert harmed.reached == (share <= 0.15)
     whom = next(table for table in both.tables if table.title == "Whom each policy harms")
-    hits = {name: rewards.sum(axis=1) for name, rewards in cold_start.episodes_of(both.raw["splits"]).rewards.items()}
+    hits = {name: rewards.sum(axis=1) for name, rewards in episodes_of(both.raw["splits"]).rewards.items()}
     shares = {name: (hits[name] < hits["meta-policy, greedy"]).mean() for name in hits}
     found = {row[0]: row[1] for row in whom.rows}
     assert {name: float(text.split()[0]) for name, text in found.items()} == {
@@ -85,7 +86,7 @@ def test_run_the_same_split_again_gives_the_same_rewards(workspace: Workspace, t
 
 def test_episodes_of_oracle_always_hits_while_there_are_hits(workspace: Workspace) -> None:
     played = cold_start.run(settings(1), workspace, lambda *_: None).raw["splits"]
-    episodes = cold_start.episodes_of(played)
+    episodes = episodes_of(played)
     assert (episodes.rewards["oracle"][:, :8] == 1).all()
     assert np.isin(episodes.rewards[ADAPTED], (0, 1)).all()
 

@@ -22,5 +22,5 @@ def test_kept_reads_its_own_parts_and_not_those_of_other_settings_or_code(
     assert parts.kept(tmp_path, "0", ["a"], make) == {"made": 0}
     assert parts.kept(tmp_path, "0", ["a"], make) == {"made": 0}
     assert parts.kept(tmp_path, "0", ["b"], make) == {"made": 1}
-    monkeypatch.setattr(parts, "sources", lambda: "another digest")
+    monkeypatch.setattr(parts, "sources", lambda **_: "another digest")
     assert parts.kept(tmp_path, "0", ["a"], make) == {"made": 2}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from metarl_rec.errors import ConfigError
-from metarl_rec.protocols import drift
+from metarl_rec.protocols import drift_worlds
 from metarl_rec.protocols.registry import PROTOCOLS, run_protocol
 from metarl_rec.workspace import Workspace
 
@@ -118,8 +118,8 @@ def test_real_drift_settings_of_drawn_actions_are_refused(given: Any, setting: s
 
 def test_drift_trains_as_it_is_told(given: Any) -> None:
     settings = given("drift", "run.train.algorithm=fomaml", "run.train.folds=3", "run.inner.temperature=0.02")
-    for world in drift.WORLDS:
-        config = drift.config_of(settings, world, 2)
+    for world in drift_worlds.WORLDS:
+        config = drift_worlds.config_of(settings, world, 2)
         assert (config.train.algorithm, config.train.folds, config.inner.temperature) == ("fomaml", 3, 0.02)
         assert (config.train.population, config.train.horizon) == ("latent", settings.steps)
 
