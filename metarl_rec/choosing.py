@@ -25,7 +25,7 @@ from metarl_rec.train import start_of
 from metarl_rec.validate import validate_rivals
 from metarl_rec.workspace import Workspace
 
-__all__ = ["CHOSEN_WITHIN", "Choices", "choices_of", "chosen_problem", "chosen_text"]
+__all__ = ["CHOSEN_WITHIN", "DEFAULTS_SEEN", "Choices", "choices_of", "chosen_problem", "chosen_text"]
 
 CHOSEN_WITHIN = (
     "What figures hang on is chosen anew in every split, by its validation users and by train users in spaces that "
@@ -34,6 +34,11 @@ CHOSEN_WITHIN = (
     "defaults, which were found by looking at train and validation users of several splits."
 )
 """For reports whose splits choose with `chosen_problem`."""
+DEFAULTS_SEEN = (
+    "The prior's settings are the defaults, which were found by looking at train and validation users of several "
+    "splits, who are each other's test users; every policy that has the prior has the same."
+)
+"""For reports whose splits do not."""
 _Variance = Annotated[float, Field(gt=0, le=100)]
 
 
@@ -68,14 +73,16 @@ def chosen_problem(workspace: Workspace, config: RunConfig, choices: Choices) ->
     def build(config: RunConfig) -> Problem:
         return build_problem(dataset, users, embeddings, config)
 
-    def best(rivals: list[RunConfig]) -> RunConfig:
-        return max(rivals, key=lambda rival: _worth(build, rival), default=config)
+    def best(rivals: list[RunConfig], problem_of: Callable[[RunConfig], Problem]) -> RunConfig:
+        return max(rivals, key=lambda rival: _worth(problem_of, rival), default=config)
 
-    config = best([_prior(config, item_attribute_scale=each) for each in choices.item_attribute_scale])
-    config = best([_prior(config, shrinkage=each) for each in choices.shrinkage])
-    config = best([_prior(config, attribute_gain=each) for each in choices.attribute_gain])
-    config = best([_noisy(config, *each) for each in choices.noises])
-    return build(config), config
+    config = best([_prior(config, item_attribute_scale=each) for each in choices.item_attribute_scale], build)
+    config = best([_prior(config, shrinkage=each) for each in choices.shrinkage], build)
+    # What is left decides where people start and what they learn, and nothing that is fitted.
+    problem = build(config)
+    config = best([_prior(config, attribute_gain=each) for each in choices.attribute_gain], lambda _: problem)
+    config = best([_noisy(config, *each) for each in choices.noises], lambda _: problem)
+    return problem, config
 
 
 def _prior(config: RunConfig, **changes: float) -> RunConfig:
@@ -87,11 +94,11 @@ def _noisy(config: RunConfig, missed: float, liked: float) -> RunConfig:
     return config.model_copy(update={"inner": config.inner.model_copy(update={"value_weight": weight})})
 
 
-def _worth(build: Callable[[RunConfig], Problem], config: RunConfig) -> float:
+def _worth(problem_of: Callable[[RunConfig], Problem], config: RunConfig) -> float:
     """Returns what those who choose get from the start on average, harm counted; minus infinity where the data do not
     carry such a prior, as under a threshold above all of the spectrum."""
     try:
-        problem = build(config)
+        problem = problem_of(config)
     except DataError:
         return -math.inf
     start = validate_rivals(TrainingPopulations.fit(problem, config), [start_of(problem, config)])[0]

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.choosing import DEFAULTS_SEEN
 from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.config import STARTS, RunConfig, assigned, decided, names_of, validated
 from metarl_rec.frozen import FrozenSettings
@@ -177,6 +178,7 @@ def report(settings: Settings, data: str, arms: list[Arm], played: list[dict[str
             f"episodes of {len(set(people))} people, 40 steps, the same random numbers for every arm. The default "
             f"({DEFAULT}) is the empirical-Bayes start with five epochs, sampled as served, its noise as in the "
             "settings.",
+            DEFAULTS_SEEN,
             "Hits: mean over episodes. Differences are paired by person, a person's splits averaged first, standard "
             "errors over people. Fewer than default: share of episodes with strictly fewer hits at 40. Of "
             f"{len(arms) - 1} changes one in twenty is beyond two errors by chance.",

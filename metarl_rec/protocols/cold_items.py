@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.choosing import DEFAULTS_SEEN
 from metarl_rec.config import RunConfig, decided
 from metarl_rec.errors import DataError
 from metarl_rec.frozen import FrozenSettings
@@ -173,6 +174,7 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
             f"Test users ({len(set(people))} people) adapt on {settings.steps} interactions with the other items, as "
             f"in the cold start. Then each is shown the {settings.shown} cold items of greatest value; a reward is a "
             f"rating of at least {settings.run.threshold:g}, and what they did not rate is none.",
+            DEFAULTS_SEEN,
             "Attribute popularity ranks by the same encoder's popularity, or by one whose ridge was tuned on "
             "validation users. True popularity is that of the held-out ratings of train users, which nobody has when "
             "an item is new.",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl_rec.choosing import DEFAULTS_SEEN
 from metarl_rec.protocols.drift_worlds import (
     FORGETTING,
     GREEDY,
@@ -67,6 +68,7 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
             f"Simulated users: {settings.users} for each of {settings.splits} splits, drawn from a prior fitted on the "
             "split's test users, of whom nothing was used for training; others, drawn from a prior fitted on its "
             "validation users, tuned the baselines and chose the iteration that counts.",
+            DEFAULTS_SEEN,
             "Ours is meta-trained in the world: where tastes move, those who choose take the start's forgetting and "
             "noise from a grid, where showing has effects its noise and fatigue (discount .9), and the outer loop goes "
             "on from there. Parameters ship only where others who judge gain by them; below every table stands what "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metarl_rec.choosing import DEFAULTS_SEEN
 from metarl_rec.errors import DataError
 from metarl_rec.protocols.limits import REAL_DRIFT_LIMITS
 from metarl_rec.protocols.moving import moving_bars
@@ -115,6 +116,7 @@ def _tested(settings: dict[str, Any], data: str, splits: int, episodes: int, peo
         f"keeps. `{OURS}` and both HB: weight of a rating and forgetting are tuned together, from the same two lists, "
         "by the hit rate of the same people: validation users and cross-fitted train users (in a space that has not "
         "seen them) with as many ratings.",
+        DEFAULTS_SEEN,
         "Figures are percentages: a person's hits over their judged ratings, a person's splits averaged first, then "
         "over people, with standard errors over people; differences are paired. Least similar third: people with the "
         "lowest cosine between the mean genres (each item's genres share 1) of the first and second half of their "

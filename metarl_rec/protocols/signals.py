@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
+from metarl_rec.choosing import DEFAULTS_SEEN
 from metarl_rec.config import RunConfig, decided
 from metarl_rec.errors import DataError
 from metarl_rec.frozen import FrozenSettings
@@ -205,6 +206,7 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
             f"that is told ({len(set(people))} people, {len(people)} episodes); those with fewer are left out of "
             "everything. The full catalogue, never one item twice; everybody starts from the empirical-Bayes prior, "
             "sampled as served.",
+            DEFAULTS_SEEN,
             "Non-clicks: slates in which a user clicks on what they rated at least "
             f"{settings.run.threshold:g}. One policy learns from the clicks alone, the other also that the rest got "
             "none (reward 0), as a service does once the reward window has passed.",
