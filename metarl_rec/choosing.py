@@ -17,7 +17,7 @@ from pydantic import Field
 from metarl_rec.config import RunConfig
 from metarl_rec.errors import DataError
 from metarl_rec.frozen import FrozenSettings
-from metarl_rec.gate import worth
+from metarl_rec.gate import best_of, worth
 from metarl_rec.populations import TrainingPopulations
 from metarl_rec.preparing import prepared, split_embeddings
 from metarl_rec.problem import Problem, build_problem
@@ -30,8 +30,9 @@ __all__ = ["CHOSEN_WITHIN", "DEFAULTS_SEEN", "Choices", "choices_of", "chosen_pr
 CHOSEN_WITHIN = (
     "What figures hang on is chosen anew in every split, by its validation users and by train users in spaces that "
     "have not seen them: the scale of item attributes, the soft threshold on the spectrum, the gain of user "
-    "attributes, and the noises, harm counted. Rank, ridges, temperature and the outer loop's settings are the "
-    "defaults, which were found by looking at train and validation users of several splits."
+    "attributes, and the noises, harm counted; simple values stay unless others are better by more than luck. Rank, "
+    "ridges, temperature and the outer loop's settings are the defaults, which were found by looking at train and "
+    "validation users of several splits."
 )
 """For reports whose splits choose with `chosen_problem`."""
 DEFAULTS_SEEN = (
@@ -45,6 +46,9 @@ _Variance = Annotated[float, Field(gt=0, le=100)]
 class Choices(FrozenSettings):
     """What a split chooses, one after the other in this order; an empty list leaves the setting as it is given.
 
+    The first of each list stays unless another is better by more than luck (`gate.best_of`), so it is what nobody had
+    to look for: no item attributes, no threshold, user attributes as they were estimated, one noise for all rewards.
+
     Attributes:
         item_attribute_scale: of `prior.item_attribute_scale`.
         shrinkage: of `prior.shrinkage`.
@@ -53,15 +57,15 @@ class Choices(FrozenSettings):
     """
 
     item_attribute_scale: tuple[Annotated[float, Field(ge=0, le=10)], ...] = (0.0, 0.1, 0.15, 0.2, 0.3)
-    shrinkage: tuple[Annotated[float, Field(ge=0)], ...] = (0.2, 0.3, 0.4, 0.5)
-    attribute_gain: tuple[Annotated[float, Field(ge=0)], ...] = (0.6, 0.9, 1.2, 1.5)
+    shrinkage: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.2, 0.3, 0.4, 0.5)
+    attribute_gain: tuple[Annotated[float, Field(ge=0)], ...] = (1.0, 0.6, 0.8, 1.2, 1.5)
     noises: tuple[tuple[_Variance, _Variance], ...] = ((0.15, 0.15), (0.2, 0.2), (0.2, 0.15), (0.3, 0.15), (0.3, 0.2))
 
 
 def chosen_problem(workspace: Workspace, config: RunConfig, choices: Choices) -> tuple[Problem, RunConfig]:
     """Returns the seed's split with everything fitted on its meta-train users, and the settings that it chose.
 
-    What those who choose get most with from the empirical-Bayes start is taken, harm counted; of equals the first.
+    What counts is what those who choose get from the empirical-Bayes start, harm counted.
 
     Raises:
         DataError: nothing was imported, too few users are left, or no value of a list can be fitted.
@@ -73,16 +77,34 @@ def chosen_problem(workspace: Workspace, config: RunConfig, choices: Choices) ->
     def build(config: RunConfig) -> Problem:
         return build_problem(dataset, users, embeddings, config)
 
-    def best(rivals: list[RunConfig], problem_of: Callable[[RunConfig], Problem]) -> RunConfig:
-        return max(rivals, key=lambda rival: _worth(problem_of, rival), default=config)
-
-    config = best([_prior(config, item_attribute_scale=each) for each in choices.item_attribute_scale], build)
-    config = best([_prior(config, shrinkage=each) for each in choices.shrinkage], build)
+    scales = [_prior(config, item_attribute_scale=each) for each in choices.item_attribute_scale]
+    config = _best(scales or [config], build)
+    thresholds = [_prior(config, shrinkage=each) for each in choices.shrinkage]
+    config = _best(thresholds or [config], build)
     # What is left decides where people start and what they learn, and nothing that is fitted.
     problem = build(config)
-    config = best([_prior(config, attribute_gain=each) for each in choices.attribute_gain], lambda _: problem)
-    config = best([_noisy(config, *each) for each in choices.noises], lambda _: problem)
-    return problem, config
+    gains = [_prior(config, attribute_gain=each) for each in choices.attribute_gain]
+    config = _best(gains or [config], lambda _: problem)
+    noises = [_noisy(config, *each) for each in choices.noises]
+    return problem, _best(noises or [config], lambda _: problem)
+
+
+def _best(rivals: list[RunConfig], problem_of: Callable[[RunConfig], Problem]) -> RunConfig:
+    """Returns the settings that those who choose take, of those that the data carry."""
+    if len(rivals) == 1:
+        return rivals[0]
+    fitted, worths = [], []
+    for rival in rivals:
+        try:
+            problem = problem_of(rival)
+        except DataError:
+            # Not every prior can be fitted to all data: a threshold may be above the whole spectrum.
+            continue
+        start = validate_rivals(TrainingPopulations.fit(problem, rival), [start_of(problem, rival)])[0]
+        fitted.append(rival)
+        worths.append(worth(start, rival.train.harm_cost))
+    # Where none can be, the fit with the first says why.
+    return fitted[best_of(worths)] if fitted else rivals[0]
 
 
 def _prior(config: RunConfig, **changes: float) -> RunConfig:
@@ -92,17 +114,6 @@ def _prior(config: RunConfig, **changes: float) -> RunConfig:
 def _noisy(config: RunConfig, missed: float, liked: float) -> RunConfig:
     weight = (-math.log(missed), math.log(missed / liked), 0.0, 0.0)
     return config.model_copy(update={"inner": config.inner.model_copy(update={"value_weight": weight})})
-
-
-def _worth(problem_of: Callable[[RunConfig], Problem], config: RunConfig) -> float:
-    """Returns what those who choose get from the start on average, harm counted; minus infinity where the data do not
-    carry such a prior, as under a threshold above all of the spectrum."""
-    try:
-        problem = problem_of(config)
-    except DataError:
-        return -math.inf
-    start = validate_rivals(TrainingPopulations.fit(problem, config), [start_of(problem, config)])[0]
-    return float(worth(start, config.train.harm_cost).mean())
 
 
 def choices_of(config: RunConfig) -> dict[str, Any]:
