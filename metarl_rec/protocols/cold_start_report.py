@@ -14,7 +14,7 @@ from metarl_rec.protocols.limits import AGAINST_HB, HARM, HITS, STRETCH, remarke
 from metarl_rec.protocols.result import Bar, Curve, Panel, ProtocolResult, Table
 from metarl_rec.statistics import Comparison, Episodes, PolicyRow, compare, curve, over_episodes, over_users, summarize
 
-__all__ = ["episodes_of", "report"]
+__all__ = ["episodes_of", "harm_tables", "report"]
 
 GREEDY, UNADAPTED, UNADAPTED_GREEDY = "adapted, greedy", "meta-policy", "meta-policy, greedy"
 TUNED, PLAIN, CAUTIOUS = "HB linear, greedy", "HB linear, SVD 10", "adapted, cautious"
@@ -86,7 +86,7 @@ def report(run: RunConfig, settings: dict[str, Any], played: list[dict[str, Any]
         tables=[
             _hits(rows),
             _effects(played, episodes.user_ids),
-            *_harms(episodes),
+            *harm_tables(episodes),
             *(_differences(policy, compared) for policy, compared in versus.items()),
         ],
         panels=_panels(episodes),
@@ -232,7 +232,7 @@ def _differences(policy: str, versus: dict[str, Comparison]) -> Table:
     return Table(f"{policy} minus the other, paired", columns, rows, "Harmed: fewer hits than the other policy.")
 
 
-def _harms(episodes: Episodes) -> list[Table]:
+def harm_tables(episodes: Episodes) -> list[Table]:
     """Returns whom each policy harms, and how many more than tuned HB does, paired; nothing where neither played."""
     if not {UNADAPTED_GREEDY, TUNED} <= episodes.rewards.keys():
         return []

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from metarl_rec.protocol import ADAPTED, HORIZONS
-from metarl_rec.protocols.cold_start_report import episodes_of
+from metarl_rec.protocols.cold_start_report import episodes_of, harm_tables
 from metarl_rec.protocols.registry import PROTOCOLS
-from metarl_rec.statistics import compare, summarize
+from metarl_rec.statistics import Episodes, compare, summarize
 
 HERE = Path(__file__).parent
 README = HERE.parents[1] / "README.md"
@@ -72,12 +72,25 @@ def headline(report: dict[str, Any], base: str) -> str:
         "are averaged over a user's episodes first, so they are not exactly those of the levels. *HB linear* is the "
         "hierarchical-Bayes linear bandit with the same prior, item and user attributes, its noise tuned by those who "
         "choose ours; *joint pre-training* is one policy for all, adapted without the prior; *adapted meta-policy* "
-        f"samples at the temperature it is served with. {report['verdict'][-1]} Raw results, seeds and "
-        f"settings: [{base}.json]({base}.json); {described(machine)}.",
+        f"samples at the temperature it is served with. {_shipped(report['verdict'])} {_harms(episodes)} Raw results, "
+        f"seeds and settings: [{base}.json]({base}.json); {described(machine)}.",
         "",
         f"![cold-start curve]({base}.png)",
     ]
     return "\n".join(lines)
+
+
+def _shipped(verdict: list[str]) -> str:
+    """Returns what the splits shipped, and what they chose before."""
+    return " ".join(line for line in verdict if line.startswith(("Of ", "Chosen within ")))
+
+
+def _harms(episodes: Episodes) -> str:
+    """Returns whom the baselines that adapt and ours harm, each held against the same policy without adaptation."""
+    (table,) = harm_tables(episodes)
+    names = ("HB linear, greedy", ADAPTED, "adapted, greedy", "adapted, cautious")
+    shares = [f"{name} {share}" for name, share, _ in table.rows if name in names]
+    return f"Episodes with fewer hits than the greedy meta-policy has without adapting: {', '.join(shares)}."
 
 
 def summary(found: dict[tuple[str, str], dict[str, Any]]) -> str:

@@ -49,9 +49,10 @@ def sessions() -> list[str]:
     report = read(HERE / "session_discount.json")
     low, high = report["context"]["discounts"]
     lines = [
-        f"The same trainer with discount {low:g} and {high:g}, five seeds: reward over 40 steps of users drawn from a "
-        "prior fitted on held-out people (`python -m tests.learning.session_discount`). In *sessions* users leave when "
-        "one topic fills what they see, in *static* nobody leaves:",
+        f"The same trainer with discount {low:g} and {high:g}, five seeds, both from a fatigue of "
+        f"{report['context'].get('fatigue', 0.03):g}: reward over 40 steps of users drawn from a prior fitted on "
+        "held-out people (`python -m tests.learning.session_discount`). In *sessions* users leave when one topic "
+        "fills what they see, in *static* nobody leaves:",
         "",
         f"| trained and judged in | discount {low:g} | {high:g} minus {low:g}, ± standard error over seeds |",
         "|---|---|---|",
