@@ -37,7 +37,7 @@ from metarl_rec.protocols.ablation_arms import (
     Arm,
     named,
 )
-from metarl_rec.protocols.limits import FROM_SCRATCH, remarked
+from metarl_rec.protocols.limits import FROM_SCRATCH, ITS_START, remarked
 from metarl_rec.protocols.parts import kept
 from metarl_rec.protocols.result import (
     Bar,
@@ -240,9 +240,9 @@ def _every_arm(episodes: Episodes, effects: dict[str, tuple[str, str]]) -> Table
 
 
 _BARS = (
-    (not_below, "from the prior, MAML against its start", "maml (prior)", DEFAULT),
-    (not_below, "from the prior, FOMAML against its start", "fomaml (prior)", DEFAULT),
-    (not_below, "from the prior, Reptile against its start", "reptile (prior)", DEFAULT),
+    (not_below, f"from the prior, MAML {ITS_START}", "maml (prior)", DEFAULT),
+    (not_below, f"from the prior, FOMAML {ITS_START}", "fomaml (prior)", DEFAULT),
+    (not_below, f"from the prior, Reptile {ITS_START}", "reptile (prior)", DEFAULT),
     (above, "from flat features, MAML above its start", "maml (flat)", "start (flat)"),
     (above, "from random features, MAML above its start", "maml (random)", "start (random)"),
     (not_below, f"from flat features, {FROM_SCRATCH}", "maml (flat)", DEFAULT),
