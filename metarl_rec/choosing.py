@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from operator import attrgetter
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from metarl_rec.config import RunConfig
 from metarl_rec.errors import DataError
@@ -25,7 +26,15 @@ from metarl_rec.train import start_of
 from metarl_rec.validate import validate_rivals
 from metarl_rec.workspace import Workspace
 
-__all__ = ["CHOSEN_WITHIN", "DEFAULTS_SEEN", "Choices", "choices_of", "chosen_problem", "chosen_text"]
+__all__ = [
+    "CHOSEN_WITHIN",
+    "DEFAULTS_SEEN",
+    "Choices",
+    "ChoosingSettings",
+    "choices_of",
+    "chosen_problem",
+    "chosen_text",
+]
 
 CHOSEN_WITHIN = (
     "What figures hang on is chosen anew in every split, by its validation users and by train users in spaces that "
@@ -60,6 +69,35 @@ class Choices(FrozenSettings):
     shrinkage: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.2, 0.3, 0.4, 0.5)
     attribute_gain: tuple[Annotated[float, Field(ge=0)], ...] = (1.0, 0.6, 0.8, 1.2, 1.5)
     noises: tuple[tuple[_Variance, _Variance], ...] = ((0.15, 0.15), (0.2, 0.2), (0.2, 0.15), (0.3, 0.15), (0.3, 0.2))
+
+
+_CHOSEN = {
+    "item_attribute_scale": "prior.item_attribute_scale",
+    "shrinkage": "prior.shrinkage",
+    "attribute_gain": "prior.attribute_gain",
+    "noises": "inner.value_weight",
+}
+
+
+class ChoosingSettings(FrozenSettings):
+    """What the settings of a protocol have in common whose splits choose.
+
+    Attributes:
+        choose: of which values every split chooses its prior's settings and noises.
+        run: settings that every split starts from; not those that it chooses.
+    """
+
+    choose: Choices = Choices()
+    run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _chosen(self) -> Self:
+        for name, setting in _CHOSEN.items():
+            if getattr(self.choose, name) and attrgetter(setting)(self.run) != attrgetter(setting)(RunConfig()):
+                raise ValueError(
+                    f"run.{setting} is chosen in every split; set choose.{name} to a list, or to [] as well"
+                )
+        return self
 
 
 def chosen_problem(workspace: Workspace, config: RunConfig, choices: Choices) -> tuple[Problem, RunConfig]:

@@ -11,10 +11,9 @@ from pydantic import AfterValidator, Field
 
 from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
-from metarl_rec.choosing import Choices, choices_of, chosen_problem
+from metarl_rec.choosing import ChoosingSettings, choices_of, chosen_problem
 from metarl_rec.config import RunConfig, decided, names_of
 from metarl_rec.evaluate import evaluate_lineup
-from metarl_rec.frozen import FrozenSettings
 from metarl_rec.lineup import Lineup
 from metarl_rec.policies import OnlinePolicy
 from metarl_rec.protocol import POLICIES
@@ -34,13 +33,12 @@ def _somebody(policies: tuple[str, ...]) -> tuple[str, ...]:
     return policies
 
 
-class Settings(FrozenSettings):
-    """The protocol's settings.
+class Settings(ChoosingSettings):
+    """The protocol's settings, beside what its splits choose.
 
     Attributes:
         splits: splits 0 .. splits - 1 of the users are played; each is trained anew.
         policies: what to play.
-        choose: of which values every split chooses its prior's settings and noises.
         run: settings of the training; its seed is the split's number.
     """
 
@@ -48,7 +46,6 @@ class Settings(FrozenSettings):
     policies: Annotated[tuple[str, ...], AfterValidator(names_of("policy", POLICIES)), AfterValidator(_somebody)] = (
         POLICIES
     )
-    choose: Choices = Choices()
     run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits"}))] = RunConfig()
 
 

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from metarl_rec.choosing import CHOSEN_WITHIN, Choices, choices_of, chosen_problem, chosen_text
+from metarl_rec.choosing import CHOSEN_WITHIN, ChoosingSettings, choices_of, chosen_problem, chosen_text
 from metarl_rec.config import STARTS, RunConfig, TrainConfig, decided
 from metarl_rec.dataset import Dataset
 from metarl_rec.errors import ConfigError
-from metarl_rec.frozen import FrozenSettings
 from metarl_rec.lineup import Lineup
 from metarl_rec.policies import FixedPolicy
 from metarl_rec.preparing import prepared
@@ -52,20 +51,18 @@ _DECIDED = {"seed": "splits"} | {f"train.{name}": "" for name in TrainConfig.mod
 _NOTE = "Have less: share of episodes with strictly fewer hits under the adapted policy."
 
 
-class Settings(FrozenSettings):
-    """The protocol's settings.
+class Settings(ChoosingSettings):
+    """The protocol's settings, beside what its splits choose.
 
     Attributes:
         splits: splits 0 .. splits - 1; every user starts at the empirical-Bayes initialization.
         shown: items that everybody is shown in all, whole slates of every size and no more than there are; slates of
             ten make a tenth as many steps.
-        choose: of which values every split chooses its prior's settings and noises.
         run: settings of prior and inner loop, and of who chooses the start.
     """
 
     splits: int = Field(default=10, ge=1, le=1000)
     shown: int = Field(default=100, ge=10, le=1000, multiple_of=lcm(*(size for size, _ in CONDITIONS.values())))
-    choose: Choices = Choices()
     run: Annotated[RunConfig, AfterValidator(decided(_DECIDED))] = RunConfig()
 
 

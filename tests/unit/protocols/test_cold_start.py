@@ -41,7 +41,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def settings(splits: int) -> cold_start.Settings:
-    few = Choices(item_attribute_scale=(0.1, 0.2), shrinkage=(0.1,), attribute_gain=(), noises=())
+    few = Choices(item_attribute_scale=(0.1, 0.2), shrinkage=(), attribute_gain=(), noises=())
     run = small_config(iterations=2, evaluate_every=2)
     return cold_start.Settings(splits=splits, policies=POLICIES, choose=few, run=run)
 
@@ -101,6 +101,8 @@ def test_episodes_of_oracle_always_hits_while_there_are_hits(workspace: Workspac
         ("cold-start", ['policies=["oracle"]'], None, "besides"),
         ("cold-start", ["policies=[]"], None, "besides"),
         ("cold-start", ["run.seed=5"], None, "set splits instead"),
+        ("cold-start", ["run.prior.shrinkage=0.25"], None, "set choose.shrinkage to a list"),
+        ("conditions", ["run.inner.value_weight=[2,0,0,0]"], None, "run.inner.value_weight is chosen in every split"),
         ("cold-start", [], 3, "--seed"),
         ("drift", ["stops=3"], None, "stops"),
     ],

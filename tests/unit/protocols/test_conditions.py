@@ -19,7 +19,7 @@ from metarl_rec.workspace import Workspace
 from tests.unit.synthetic import small_config, small_dataset
 
 # What the protocol decides itself is left as it is by default.
-FEW = Choices(item_attribute_scale=(0.1,), shrinkage=(0.1,), attribute_gain=(), noises=())
+FEW = Choices(item_attribute_scale=(0.1,), shrinkage=(), attribute_gain=(), noises=())
 OURS = small_config(iterations=TrainConfig().iterations, evaluate_every=TrainConfig().evaluate_every)
 
 
@@ -61,7 +61,7 @@ def test_run_refuses_to_show_more_items_than_there_are(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     dataset_store.save(small_dataset(items=80), workspace.dataset)
     with pytest.raises(ConfigError, match="setting shown: 90 items cannot be shown of 80, none twice"):
-        conditions.run(conditions.Settings(splits=1, shown=90, run=OURS), workspace, lambda *_: None)
+        conditions.run(conditions.Settings(splits=1, shown=90, choose=FEW, run=OURS), workspace, lambda *_: None)
 
 
 def test_settings_refuse_a_number_of_items_that_slates_of_ten_do_not_make_up() -> None:
