@@ -105,7 +105,7 @@ class TrainConfig(FrozenSettings):
     jury_users: int = Field(default=400, ge=0, le=100_000)
     start_noises: tuple[Annotated[float, Field(gt=0, le=100)], ...] = (0.1, 0.15, 0.2, 0.3)
     start_forgettings: tuple[Annotated[float, Field(gt=0, le=10)], ...] = (0.01, 0.1)
-    start_fatigues: tuple[Annotated[float, Field(gt=0, le=MAX_FATIGUE)], ...] = (0.1, 0.3, 0.6)
+    start_fatigues: tuple[Annotated[float, Field(gt=0, le=MAX_FATIGUE)], ...] = (0.1, 0.3, 0.6, 1.2)
     harm_cost: float = Field(default=5.0, ge=0, le=1000)
     population: Literal["logged", "latent", "mixed"] = "logged"
     form: Literal["bandit", "session"] = "bandit"
