@@ -22,8 +22,8 @@ from metarl_rec.protocols.drift_worlds import (
     WORLDS,
     Settings,
 )
-from metarl_rec.protocols.limits import DRIFT_LIMITS
-from metarl_rec.protocols.moving import moving_bars, tiring_bars
+from metarl_rec.protocols.limits import DRIFT_LIMITS, FATIGUE_BAR
+from metarl_rec.protocols.moving import informed_bars, moving_bars
 from metarl_rec.protocols.result import Curve, Panel, ProtocolResult, Table, measured
 
 __all__ = ["report"]
@@ -47,7 +47,7 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
         stationary, forgetting = gaps[STATIONARY].ravel(), gaps[FORGETTING].ravel()
         bars += moving_bars(world, stationary, forgetting, float(totals[FORGETTING].mean()), DRIFT_LIMITS)
         if TIRING in gaps:
-            bars += tiring_bars(world, gaps[TIRING].ravel(), float(totals[TIRING].mean()), DRIFT_LIMITS)
+            bars += informed_bars(world, FATIGUE_BAR, gaps[TIRING].ravel(), float(totals[TIRING].mean()), DRIFT_LIMITS)
         unadapted, sampling = gaps[UNADAPTED].ravel(), gaps[GREEDY].ravel()
         verdict.append(
             f"{world}: adapted minus HB without forgetting {measured(stationary, sign=True)}, minus HB with tuned "

@@ -1,13 +1,13 @@
-"""What is asked where tastes move, of simulated and of real users alike."""
+"""What is asked where people change, of simulated and of real users alike."""
 
 from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from metarl_rec.protocols.limits import FATIGUE_BAR, FORGETTING_BAR, STATIONARY_BAR, remarked
+from metarl_rec.protocols.limits import FORGETTING_BAR, STATIONARY_BAR, remarked
 from metarl_rec.protocols.result import Bar, above, not_below
 
-__all__ = ["moving_bars", "tiring_bars"]
+__all__ = ["informed_bars", "moving_bars"]
 
 
 def moving_bars(where: str, stationary: ArrayLike, forgetting: ArrayLike, level: float, limits: str) -> list[Bar]:
@@ -20,29 +20,19 @@ def moving_bars(where: str, stationary: ArrayLike, forgetting: ArrayLike, level:
         level: mean reward of HB with forgetting, in the units of the differences.
         limits: what limits those that are not reached.
     """
-    return remarked(
-        [
-            above(f"{where}: {STATIONARY_BAR}", stationary),
-            not_below(f"{where}: not below {FORGETTING_BAR}", forgetting, level),
-            above(f"stretch: {where}: above {FORGETTING_BAR}", forgetting),
-        ],
-        limits,
-    )
+    first = remarked([above(f"{where}: {STATIONARY_BAR}", stationary)], limits)
+    return first + informed_bars(where, FORGETTING_BAR, forgetting, level, limits)
 
 
-def tiring_bars(where: str, gaps: ArrayLike, level: float, limits: str) -> list[Bar]:
-    """Returns the bars against HB with tuned fatigue, where showing has effects.
+def informed_bars(where: str, rival: str, gaps: ArrayLike, level: float, limits: str) -> list[Bar]:
+    """Returns the bars against a baseline that knows what changes: not below it, and, as a stretch, above.
 
     Args:
-        where: the world.
+        where: the world or the group of people.
+        rival: the baseline.
         gaps: [N] independent paired differences, ours minus it.
-        level: its mean reward.
+        level: its mean reward, in the units of the differences.
         limits: what limits those that are not reached.
     """
-    return remarked(
-        [
-            not_below(f"{where}: not below {FATIGUE_BAR}", gaps, level),
-            above(f"stretch: {where}: above {FATIGUE_BAR}", gaps),
-        ],
-        limits,
-    )
+    bars = [not_below(f"{where}: not below {rival}", gaps, level), above(f"stretch: {where}: above {rival}", gaps)]
+    return remarked(bars, limits)

@@ -86,7 +86,7 @@ def _shipped(verdict: list[str]) -> str:
 
 
 def _harms(episodes: Episodes) -> str:
-    """Returns whom the baselines that adapt and ours harm, each held against the same policy without adaptation."""
+    """Returns whom tuned HB and ours harm, all held against the greedy meta-policy without adaptation."""
     (table,) = harm_tables(episodes)
     names = ("HB linear, greedy", ADAPTED, "adapted, greedy", "adapted, cautious")
     shares = [f"{name} {share}" for name, share, _ in table.rows if name in names]
