@@ -7,8 +7,7 @@ validated better than the start. The other arms leave meta-training out, so that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
-from pathlib import Path
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -38,7 +37,7 @@ from metarl_rec.protocols.ablation_arms import (
     named,
 )
 from metarl_rec.protocols.limits import FROM_SCRATCH, ITS_START, remarked
-from metarl_rec.protocols.parts import kept
+from metarl_rec.protocols.parts import Part, kept_parts
 from metarl_rec.protocols.result import (
     Bar,
     Curve,
@@ -92,17 +91,17 @@ def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResul
     """Returns the report; splits that were played before with the same settings are read again."""
     share_cores()
     arms = _chosen(settings.arms)
-    parts = workspace.evaluation / "ablation" / "parts"
     data = dataset_store.load(workspace.dataset)
-    played: list[dict[str, Any]] = []
-    total = settings.splits * len(arms)
-    for split in range(settings.splits):
-        # No arm changes the split's data and embedding: they are made once, where an arm is still to be played.
-        base = cache(partial(split_problem, workspace, settings.run.model_copy(update={"seed": split})))
-        for arm in arms:
-            watch(f"split {split}: {arm.name}", len(played), total)
-            played.append(_part(settings, base, parts, data.digest, arm, split))
-    watch("report", total, total)
+
+    # No arm changes the split's data and embedding: they are made once, where an arm is still to be played.
+    @lru_cache(maxsize=1)
+    def base(split: int) -> Problem:
+        return split_problem(workspace, settings.run.model_copy(update={"seed": split}))
+
+    wanted = [(split, arm) for split in range(settings.splits) for arm in arms]
+    parts = [_part(settings, base, data.digest, arm, split) for split, arm in wanted]
+    found = kept_parts(workspace.evaluation / "ablation" / "parts", parts, watch)
+    played = [{"split": split, "arm": arm.name, **part} for (split, arm), part in zip(wanted, found, strict=True)]
     return report(settings, data.name, arms, played)
 
 
@@ -123,19 +122,17 @@ def config_of(settings: Settings, arm: Arm, split: int) -> RunConfig:
     return config.model_copy(update={"train": config.train.ungated()})
 
 
-def _part(
-    settings: Settings, base: Callable[[], Problem], parts: Path, digest: str, arm: Arm, split: int
-) -> dict[str, Any]:
+def _part(settings: Settings, base: Callable[[int], Problem], digest: str, arm: Arm, split: int) -> Part:
     config = config_of(settings, arm, split)
-    asked = [digest, config.model_dump(mode="json"), arm.trained, arm.adapted, arm.greedy]
 
     def make() -> dict[str, Any]:
-        given = base()
+        given = base(split)
         problem = build_problem(given.dataset, given.split, given.embeddings, config)
         meta = meta_train(problem, config).last if arm.trained else start_of(problem, config)
         return _played(problem, meta, config, arm)
 
-    return {"split": split, "arm": arm.name, **kept(parts, str(split), asked, make)}
+    asked = [digest, config.model_dump(mode="json"), arm.trained, arm.adapted, arm.greedy]
+    return Part(str(split), f"split {split}: {arm.name}", asked, make)
 
 
 def _played(problem: Problem, meta: MetaParams, config: RunConfig, arm: Arm) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from metarl_rec import dataset_store
 from metarl_rec.adapted_policy import AdaptedPolicy
 from metarl_rec.choosing import ChoosingSettings, choices_of, chosen_problem
 from metarl_rec.config import RunConfig, decided, names_of
@@ -18,7 +17,7 @@ from metarl_rec.lineup import Lineup
 from metarl_rec.policies import OnlinePolicy
 from metarl_rec.protocol import POLICIES
 from metarl_rec.protocols.cold_start_report import report
-from metarl_rec.protocols.parts import kept
+from metarl_rec.protocols.parts import kept_splits
 from metarl_rec.protocols.result import ProtocolResult, Watch
 from metarl_rec.threads import share_cores
 from metarl_rec.train import meta_train
@@ -52,47 +51,37 @@ class Settings(ChoosingSettings):
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
     """Returns the report; a split that was played before with the same settings and data is read, not played again."""
     share_cores()
-    parts = workspace.evaluation / "cold-start" / "splits"
-    digest = dataset_store.load(workspace.dataset).digest
-    played = []
-    for split in range(settings.splits):
-        watch(f"split {split}: train and play", split, settings.splits)
-        played.append(_split(settings, workspace, parts, digest, split))
-    watch("report", settings.splits, settings.splits)
+    asked = [settings.policies, settings.choose.model_dump(mode="json")]
+    make = partial(_part, settings, workspace)
+    played = kept_splits("cold-start", workspace, settings.run, settings.splits, asked, make, watch)
     return report(settings.run, settings.model_dump(mode="json"), played)
 
 
-def _split(settings: Settings, workspace: Workspace, parts: Path, digest: str, split: int) -> dict[str, Any]:
-    config = settings.run.model_copy(update={"seed": split})
+def _part(settings: Settings, workspace: Workspace, config: RunConfig) -> dict[str, Any]:
+    problem, chosen = chosen_problem(workspace, config, settings.choose)
+    dataset = problem.dataset
+    result = meta_train(problem, chosen)
+    lineup = Lineup(problem, result.meta, chosen)
+    effects: dict[str, dict[str, list[float]]] = {}
 
-    def make() -> dict[str, Any]:
-        problem, chosen = chosen_problem(workspace, config, settings.choose)
-        dataset = problem.dataset
-        result = meta_train(problem, chosen)
-        lineup = Lineup(problem, result.meta, chosen)
-        effects: dict[str, dict[str, list[float]]] = {}
+    def note(name: str, policy: OnlinePolicy) -> None:
+        if isinstance(policy, AdaptedPolicy):
+            effects[name] = policy.effect()
 
-        def note(name: str, policy: OnlinePolicy) -> None:
-            if isinstance(policy, AdaptedPolicy):
-                effects[name] = policy.effect()
-
-        rewards = evaluate_lineup(lineup, settings.policies, on_played=note)
-        return {
-            "dataset": {"name": dataset.name, "digest": dataset.digest, "users": len(dataset.user_ids)},
-            "items": len(dataset.item_ids),
-            "split": split,
-            "users": [dataset.user_ids[user] for user in problem.split.test],
-            "rewards": {name: [_digits(row) for row in rows] for name, rows in rewards.items()},
-            "effects": effects,
-            "baselines": lineup.choices(),
-            "best_iteration": result.best_iteration,
-            "validation_history": result.history,
-            "inner": result.meta.inner_params(chosen.inner).model_dump(mode="json"),
-            "chosen": choices_of(chosen),
-        }
-
-    asked = [digest, config.model_dump(mode="json"), settings.policies, settings.choose.model_dump(mode="json")]
-    return kept(parts, str(split), asked, make)
+    rewards = evaluate_lineup(lineup, settings.policies, on_played=note)
+    return {
+        "dataset": {"name": dataset.name, "digest": dataset.digest, "users": len(dataset.user_ids)},
+        "items": len(dataset.item_ids),
+        "split": config.seed,
+        "users": [dataset.user_ids[user] for user in problem.split.test],
+        "rewards": {name: [_digits(row) for row in rows] for name, rows in rewards.items()},
+        "effects": effects,
+        "baselines": lineup.choices(),
+        "best_iteration": result.best_iteration,
+        "validation_history": result.history,
+        "inner": result.meta.inner_params(chosen.inner).model_dump(mode="json"),
+        "chosen": choices_of(chosen),
+    }
 
 
 def _digits(rewards: NDArray[np.float32]) -> str:

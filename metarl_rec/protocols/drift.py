@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ from metarl_rec.protocols.drift_worlds import (
     config_of,
     moving_env,
 )
-from metarl_rec.protocols.parts import kept
+from metarl_rec.protocols.parts import Part, kept_parts
 from metarl_rec.protocols.result import ProtocolResult, Watch
 from metarl_rec.rollout import play
 from metarl_rec.seeding import generator
@@ -60,26 +59,23 @@ __all__ = ["run"]
 def run(settings: Settings, workspace: Workspace, watch: Watch) -> ProtocolResult:
     """Returns the report; worlds and splits that were played before with the same settings are read again."""
     share_cores()
-    parts = workspace.evaluation / "drift" / "parts"
     data = dataset_store.load(workspace.dataset)
-    played: list[dict[str, Any]] = []
-    total = settings.splits * len(settings.worlds)
-    for split in range(settings.splits):
-        for world in settings.worlds:
-            watch(f"{world}, split {split}", len(played), total)
-            played.append(_part(settings, workspace, parts, data.digest, world, split))
-    watch("report", total, total)
-    return report(settings, data.name, played)
+    parts = [
+        _part(settings, workspace, data.digest, world, split)
+        for split in range(settings.splits)
+        for world in settings.worlds
+    ]
+    return report(settings, data.name, kept_parts(workspace.evaluation / "drift" / "parts", parts, watch))
 
 
-def _part(settings: Settings, workspace: Workspace, parts: Path, digest: str, world: str, split: int) -> dict[str, Any]:
+def _part(settings: Settings, workspace: Workspace, digest: str, world: str, split: int) -> Part:
     config = config_of(settings, world, split)
     asked = [digest, config.model_dump(mode="json"), settings.users, settings.validation_users, settings.others]
 
     def make() -> dict[str, Any]:
         return _Trial(split_problem(workspace, config), config, settings, world).played()
 
-    return kept(parts, f"{world.replace(' ', '-')}-{split}", asked, make)
+    return Part(f"{world.replace(' ', '-')}-{split}", f"{world}, split {split}", asked, make)
 
 
 def _with_parts_changed(inner: InnerParams, config: InnerParams) -> dict[str, InnerParams]:

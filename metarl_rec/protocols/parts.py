@@ -1,10 +1,14 @@
-"""Finished parts of a long protocol, kept as files: a run that was stopped goes on after them."""
+"""Finished parts of a long protocol, kept as files: a stopped run goes on after them, several processes share them."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,29 +19,89 @@ from metarl_rec.protocols.result import Watch
 from metarl_rec.provenance import sources
 from metarl_rec.workspace import Workspace
 
-__all__ = ["kept", "kept_splits"]
+__all__ = ["Part", "kept_parts", "kept_splits"]
+
+_POLL_SECONDS = 1.0
 
 
-def kept(directory: Path, name: str, asked: object, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Returns a part as JSON gives it back: read where it was made before from the same, made and written otherwise.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a protocol that is made by itself.
+
+    Attributes:
+        name: beginning of its file's name.
+        note: says what is being made.
+        asked: everything that decides it beside the code, as JSON takes it.
+        make: makes it.
+    """
+
+    name: str
+    note: str
+    asked: object
+    make: Callable[[], dict[str, Any]]
+
+
+def kept_parts(directory: Path, parts: Sequence[Part], watch: Watch) -> list[dict[str, Any]]:
+    """Returns all parts, as JSON gives them back: read where made before from the same, made and kept otherwise.
+
+    Processes with the same directory share the work: each makes what no other is making, and all wait for the last.
 
     Args:
         directory: where the parts lie; created where it does not exist.
-        name: beginning of the file's name.
-        asked: everything that decides the part beside the code, as JSON takes it.
-        make: makes the part.
+        parts: what is wanted.
+        watch: told of progress.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     # Other code may play otherwise: its parts do not count. Reports may read otherwise.
-    digest = hashlib.sha256(json.dumps([sources(reports=False), asked]).encode()).hexdigest()[:20]
-    path = directory / f"{name}-{digest}.json"
-    if not path.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(make()) + "\n", encoding="utf-8")
-        partial.replace(path)
-    # A part that was just made is read, too: a later call finds the same, down to what JSON makes of it.
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    code = sources(reports=False)
+    found: dict[int, dict[str, Any]] = {}
+    while len(found) < len(parts):
+        before = len(found)
+        for number, part in enumerate(parts):
+            if number in found:
+                continue
+            digest = hashlib.sha256(json.dumps([code, part.asked]).encode()).hexdigest()[:20]
+            path = directory / f"{part.name}-{digest}.json"
+
+            def make(part: Part = part) -> dict[str, Any]:
+                watch(part.note, len(found), len(parts))
+                return part.make()
+
+            if _is_there(path, make):
+                # A part that was just made is read, too: a later call finds the same, down to what JSON makes of it.
+                found[number] = json.loads(path.read_text(encoding="utf-8"))
+        if len(found) == before:
+            watch("wait for another process", len(found), len(parts))
+            time.sleep(_POLL_SECONDS)
+    watch("report", len(parts), len(parts))
+    return [found[number] for number in range(len(parts))]
+
+
+def _is_there(path: Path, make: Callable[[], dict[str, Any]]) -> bool:
+    """Returns whether the part is on disk, made now if need be; false where another process is making it."""
+    if path.exists():
+        return True
+    with _claimed(path.with_suffix(".lock")) as mine:
+        # Another may have finished it between the look and the lock.
+        if mine and not path.exists():
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(make()) + "\n", encoding="utf-8")
+            partial.replace(path)
+        return mine
+
+
+@contextmanager
+def _claimed(lock: Path) -> Iterator[bool]:
+    """Tells whether the lock is this process's until the block ends; it goes with the process, however that ends."""
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+        # Only where nothing failed: whoever opened the removed file before finds the part made once they have its lock.
+        lock.unlink(missing_ok=True)
 
 
 def kept_splits(
@@ -60,12 +124,10 @@ def kept_splits(
         make: makes a part from its split's settings.
         watch: told of progress.
     """
-    parts = workspace.evaluation / protocol / "parts"
-    digest = dataset_store.load(workspace.dataset).digest
-    played = []
+    data = dataset_store.load(workspace.dataset).digest
+    parts = []
     for split in range(splits):
-        watch(f"split {split}", split, splits)
         config = run.model_copy(update={"seed": split})
-        played.append(kept(parts, str(split), [digest, config.model_dump(mode="json"), *asked], partial(make, config)))
-    watch("report", splits, splits)
-    return played
+        decided = [data, config.model_dump(mode="json"), *asked]
+        parts.append(Part(str(split), f"split {split}", decided, partial(make, config)))
+    return kept_parts(workspace.evaluation / protocol / "parts", parts, watch)

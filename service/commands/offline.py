@@ -262,12 +262,14 @@ def evaluate(
 
     Without --protocol the stored checkpoint plays its split's held-out users: table, JSON with raw results, a curve.
 
-    cold-start: the full catalogue over 20 splits of the work directory's users, all baselines, each split trained anew;
-    splits that were played before are kept. drift: worlds that move. real-drift: real ratings in time order.
-    cold-items: items known by attributes alone. signals: non-clicks and warm-up. conditions: slates of ten, late and
-    missing answers. ablation: one part changed at a time. metarec: RecBole-MetaRec's ranking protocol. bandit, mdp:
-    the task distributions of RL^2. sine: few-shot regression. Each writes report.html, report.json (raw results),
-    curves.png.
+    cold-start: the full catalogue over 20 splits of the work directory's users, all baselines, each split trained anew.
+    drift: worlds that move. real-drift: real ratings in time order. cold-items: items known by attributes alone.
+    signals: non-clicks and warm-up. conditions: slates of ten, late and missing answers. ablation: one part changed at
+    a time. metarec: RecBole-MetaRec's ranking protocol. bandit, mdp: the task distributions of RL^2. sine: few-shot
+    regression. Each writes report.html, report.json (raw results), curves.png.
+
+    Finished splits and worlds are kept, and the same command in several terminals shares them; NUMBA_NUM_THREADS=1
+    gives each one core.
     """
     with friendly_errors(debug, "stopped; the same command goes on where parts were finished"):
         from metarl_rec import pipeline

@@ -49,7 +49,7 @@ def settings(splits: int) -> cold_start.Settings:
 def test_run_two_splits_reports_every_policy_and_reads_finished_splits_again(workspace: Workspace) -> None:
     seen: list[str] = []
     first = cold_start.run(settings(1), workspace, lambda note, *_: seen.append(note))
-    parts = workspace.evaluation / "cold-start" / "splits"
+    parts = workspace.evaluation / "cold-start" / "parts"
     (part,) = parts.iterdir()
     before = part.stat().st_mtime_ns
     both = cold_start.run(settings(2), workspace, lambda *_: None)
