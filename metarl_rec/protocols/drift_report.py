@@ -53,7 +53,9 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
             f"{world}: adapted minus HB without forgetting {measured(stationary, sign=True)}, minus HB with tuned "
             f"forgetting {measured(forgetting, sign=True)}, minus no adaptation {measured(unadapted, sign=True)} "
             f"({100 * (unadapted < 0).mean():.1f} % of users have less than without), minus the same without sampling "
-            f"{measured(sampling, sign=True)}. "
+            f"{measured(sampling, sign=True)}; that one, greedy as HB is, minus HB without forgetting "
+            f"{measured(stationary - sampling, sign=True)}, minus HB with tuned forgetting "
+            f"{measured(forgetting - sampling, sign=True)}. "
             + "".join(
                 f"What ships minus {name} {measured(gaps[name].ravel(), sign=True)}. "
                 for name in (UNTRAINED, *PARTS, REMEMBERING)

@@ -37,7 +37,8 @@ DRIFT_LIMITS = (
     "policy-gradient term; a greater rate for the scalars; the exact mixture over when tastes last jumped, no better "
     "than a filter. What limits it: where tastes drift the Kalman filter is the exact answer up to the link function, "
     "one person's answers hardly tell a change of taste from bad luck, and noise and forgetting make up for each "
-    "other, so that what is chosen on hundreds of people differs by luck."
+    "other, so that what is chosen on hundreds of people differs by luck. HB is greedy, and ours pays for sampling "
+    "what the verdict says."
 )
 REAL_DRIFT_LIMITS = (
     "Tried (tests/learning/README.md, Worlds that move): longer grids of noises and rates for both sides. What limits "

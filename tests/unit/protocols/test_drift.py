@@ -60,6 +60,8 @@ def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path)
     assert level in (drift_worlds.START_FATIGUE, *drift_worlds.START_FATIGUES)
     noise = satiated["tuned"][drift_worlds.STATIONARY]["noise"]
     assert f"{drift_worlds.TIRING} noise {noise} fatigue {level}" in result.tables[1].note
+    greedy = np.subtract(moving["totals"][drift_worlds.GREEDY], moving["totals"][drift_worlds.STATIONARY])
+    assert f"that one, greedy as HB is, minus HB without forgetting {greedy.mean():+.2f}" in result.verdict[0]
     assert "satiation: not below HB with tuned fatigue" in [bar.name for bar in result.bars]
     assert "Split 0 shipped" in result.tables[0].note
 
