@@ -84,9 +84,9 @@ def _is_there(path: Path, make: Callable[[], dict[str, Any]]) -> bool:
     with _claimed(path.with_suffix(".lock")) as mine:
         # Another may have finished it between the look and the lock.
         if mine and not path.exists():
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(make()) + "\n", encoding="utf-8")
-            partial.replace(path)
+            unfinished = path.with_suffix(".partial")
+            unfinished.write_text(json.dumps(make()) + "\n", encoding="utf-8")
+            unfinished.replace(path)
         return mine
 
 
