@@ -54,38 +54,34 @@ def kept_parts(directory: Path, parts: Sequence[Part], watch: Watch) -> list[dic
     directory.mkdir(parents=True, exist_ok=True)
     # Other code may play otherwise: its parts do not count. Reports may read otherwise.
     code = sources(reports=False)
-    found: dict[int, dict[str, Any]] = {}
-    while len(found) < len(parts):
-        before = len(found)
-        for number, part in enumerate(parts):
-            if number in found:
-                continue
-            digest = hashlib.sha256(json.dumps([code, part.asked]).encode()).hexdigest()[:20]
-            path = directory / f"{part.name}-{digest}.json"
+    paths = [directory / f"{part.name}-{_digest(code, part.asked)}.json" for part in parts]
 
-            def make(part: Part = part) -> dict[str, Any]:
-                watch(part.note, len(found), len(parts))
-                return part.make()
+    def tell(note: str) -> None:
+        watch(note, sum(path.exists() for path in paths), len(paths))
 
-            if _is_there(path, make):
-                # A part that was just made is read, too: a later call finds the same, down to what JSON makes of it.
-                found[number] = json.loads(path.read_text(encoding="utf-8"))
-        if len(found) == before:
-            watch("wait for another process", len(found), len(parts))
+    wanted = dict(zip(paths, parts, strict=True))
+    while left := [path for path in wanted if not path.exists()]:
+        there = [_is_there(path, wanted[path], tell) for path in left]
+        if not any(there):
+            tell("wait for another process")
             time.sleep(_POLL_SECONDS)
-    watch("report", len(parts), len(parts))
-    return [found[number] for number in range(len(parts))]
+    tell("report")
+    # Parts that were just made are read, too: a later call finds the same, down to what JSON makes of it.
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def _is_there(path: Path, make: Callable[[], dict[str, Any]]) -> bool:
+def _digest(*decided: object) -> str:
+    return hashlib.sha256(json.dumps(decided).encode()).hexdigest()[:20]
+
+
+def _is_there(path: Path, part: Part, tell: Callable[[str], None]) -> bool:
     """Returns whether the part is on disk, made now if need be; false where another process is making it."""
-    if path.exists():
-        return True
     with _claimed(path.with_suffix(".lock")) as mine:
         # Another may have finished it between the look and the lock.
         if mine and not path.exists():
+            tell(part.note)
             unfinished = path.with_suffix(".partial")
-            unfinished.write_text(json.dumps(make()) + "\n", encoding="utf-8")
+            unfinished.write_text(json.dumps(part.make()) + "\n", encoding="utf-8")
             unfinished.replace(path)
         return mine
 
