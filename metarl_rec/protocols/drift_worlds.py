@@ -59,9 +59,9 @@ PARTS: dict[str, Callable[[InnerParams], dict[str, Any]]] = {
 REMEMBERING = "adapted, no forgetting"
 """Forgetting and noise make up for each other, so this one has its noise chosen anew."""
 OTHERS = ("random", "LinUCB", "logistic UCB", "BPR fold-in", "oracle")
-NOISES = (0.2, 0.15, 0.3, 0.5, 0.8, 1.2)
+NOISES = (0.2, 0.15, 0.3, 0.5, 0.8, 1.2, 2.0)
 FORGETTING_GRID = (0.04, 0.0, 0.01, 0.02, 0.03, 0.06, 0.1)
-START_NOISES = (0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2)
+START_NOISES = (0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)
 START_FORGETTING, START_FORGETTINGS = 0.06, (0.03, 0.1)
 START_FATIGUE, START_FATIGUES = 0.03, (0.1, 0.3, 0.6, 1.2)
 """What HB is tuned among, and what our start is chosen from, both by the same rule: the first stays unless another is
