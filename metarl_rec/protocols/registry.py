@@ -8,10 +8,11 @@ from typing import Any
 
 from metarl_rec.config import assigned, validated
 from metarl_rec.errors import ConfigError
+from metarl_rec.frozen import FrozenSettings
 from metarl_rec.protocols.result import ProtocolResult, Watch
 from metarl_rec.workspace import Workspace
 
-__all__ = ["PROTOCOLS", "run_protocol"]
+__all__ = ["DIVIDED", "PROTOCOLS", "run_protocol", "settings_of"]
 
 PROTOCOLS = {
     "cold-start": "metarl_rec.protocols.cold_start",
@@ -28,6 +29,8 @@ PROTOCOLS = {
 }
 """Module of each protocol. It has `Settings`, a frozen pydantic model whose defaults are the published protocol, and
 `run(settings, workspace, watch) -> ProtocolResult`."""
+DIVIDED = frozenset({"cold-start", "drift", "real-drift", "cold-items", "signals", "ablation", "conditions"})
+"""Those that are made of parts (metarl_rec.protocols.parts), which several processes can share."""
 
 
 def run_protocol(
@@ -49,17 +52,22 @@ def run_protocol(
     Raises:
         ConfigError: no such protocol or setting.
     """
+    settings = settings_of(name, assignments, seed)
+    result: ProtocolResult = import_module(PROTOCOLS[name]).run(settings, workspace, watch or (lambda *_: None))
+    return result
+
+
+def settings_of(name: str, assignments: Sequence[str] = (), seed: int | None = None) -> FrozenSettings:
+    """Returns a protocol's settings; arguments and errors are those of `run_protocol`."""
     if name not in PROTOCOLS:
         raise ConfigError(f"protocol {name!r} is unknown; choose from: {', '.join(PROTOCOLS)}")
-    module: Any = import_module(PROTOCOLS[name])
-    raw = _over(module.Settings().model_dump(mode="json"), assigned({}, assignments))
+    kind: type[FrozenSettings] = import_module(PROTOCOLS[name]).Settings
+    raw = _over(kind().model_dump(mode="json"), assigned({}, assignments))
     if seed is not None:
-        if "seed" not in module.Settings.model_fields:
+        if "seed" not in kind.model_fields:
             raise ConfigError(f"protocol {name} has fixed seeds, one a split; --seed does not apply")
         raw["seed"] = seed
-    settings = validated(module.Settings, raw, f"metarl-rec evaluate --protocol {name} --help")
-    result: ProtocolResult = module.run(settings, workspace, watch or (lambda *_: None))
-    return result
+    return validated(kind, raw, f"metarl-rec evaluate --protocol {name} --help")
 
 
 def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -256,6 +256,9 @@ def evaluate(
     workdir: Workdir = DEFAULT_WORKDIR,
     set_: ProtocolSet = None,
     seed: Seed = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that share a protocol's splits or worlds, and the cores.")
+    ] = 1,
     debug: Debug = False,
 ) -> None:
     """Play held-out users with the meta-policy and its baselines; or reproduce a protocol's tables from nothing.
@@ -268,8 +271,8 @@ def evaluate(
     a time. metarec: RecBole-MetaRec's ranking protocol. bandit, mdp: the task distributions of RL^2. sine: few-shot
     regression. Each writes report.html, report.json (raw results), curves.png.
 
-    Finished splits and worlds are kept, and the same command in several terminals shares them; NUMBA_NUM_THREADS=1
-    gives each one core.
+    Finished splits and worlds are kept: a stopped run goes on. With --processes they are made side by side, as many as
+    there are cores and memory for; bandit, mdp, sine and metarec have none to share.
     """
     with friendly_errors(debug, "stopped; the same command goes on where parts were finished"):
         from metarl_rec import pipeline
@@ -278,17 +281,20 @@ def evaluate(
 
         workspace = Workspace(workdir)
         if protocol is not None:
-            _protocol(workspace, protocol, set_ or [], seed)
+            _protocol(workspace, protocol, set_ or [], seed, processes)
             return
-        if set_ or seed is not None:
-            raise ConfigError("a stored checkpoint is judged under its own settings; --set and --seed need --protocol")
+        if set_ or seed is not None or processes > 1:
+            raise ConfigError(
+                "a stored checkpoint is judged under its own settings; --set, --seed and --processes need --protocol"
+            )
         with bar("evaluation", len(CORE_POLICIES)) as progress:
             episodes = pipeline.evaluate_checkpoint(workspace, progress.advance)
         show_report(workspace, episodes)
 
 
-def _protocol(workspace: Workspace, name: str, assignments: list[str], seed: int | None) -> None:
+def _protocol(workspace: Workspace, name: str, assignments: list[str], seed: int | None, processes: int) -> None:
     from metarl_rec.protocols.registry import run_protocol
+    from metarl_rec.protocols.sharing import make_parts
     from metarl_rec.protocols.terminal import bars_table, shown
     from metarl_rec.protocols.writing import write_report
     from metarl_rec.provenance import machine
@@ -296,9 +302,16 @@ def _protocol(workspace: Workspace, name: str, assignments: list[str], seed: int
     # Before the run: a commit made while it goes on is not what ran.
     where = machine()
     with bar(name, 1) as progress:
-        result = run_protocol(
-            name, workspace, assignments, seed, lambda note, done, total: progress.show(done, total, note=note)
-        )
+
+        def watch(note: str, done: int, total: int) -> None:
+            progress.show(done, total, note=note)
+
+        if processes > 1:
+            failed = make_parts(processes, name, workspace, assignments, seed, watch)
+            if failed:
+                codes = ", ".join(map(str, failed))
+                console.print(f"{len(failed)} of {processes} processes failed (exit code {codes}); this one goes on")
+        result = run_protocol(name, workspace, assignments, seed, watch)
     for table in result.tables:
         console.print(shown(table))
     if result.bars:
