@@ -5,7 +5,12 @@ from __future__ import annotations
 import numba
 import torch
 
-__all__ = ["share_cores"]
+__all__ = ["cores", "share_cores"]
+
+
+def cores() -> int:
+    """Returns how many cores this process may use: all of them, or those that it is bound to."""
+    return int(numba.config.NUMBA_DEFAULT_NUM_THREADS)  # type: ignore[attr-defined]
 
 
 def share_cores() -> None:

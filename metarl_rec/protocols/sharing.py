@@ -6,21 +6,17 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
-from multiprocessing.context import SpawnProcess
-from multiprocessing.queues import Queue
-from queue import Empty
+from multiprocessing.connection import Connection, wait
 
 from metarl_rec.errors import ConfigError
 from metarl_rec.protocols.registry import DIVIDED, run_protocol, settings_of
 from metarl_rec.protocols.result import Watch
+from metarl_rec.threads import cores
 from metarl_rec.workspace import Workspace
 
 __all__ = ["make_parts"]
 
 _THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_POLL_SECONDS = 0.2
-
-_Told = tuple[str, int, int]
 
 
 def make_parts(
@@ -53,16 +49,20 @@ def make_parts(
     if name not in DIVIDED:
         raise ConfigError(f"protocol {name} is not made of parts that processes share; leave --processes out")
     context = get_context("spawn")
-    told: Queue[_Told] = context.Queue()
+    # A pipe for each: one that is killed ends its own, while a queue's lock would die with it and stop the others.
+    pipes = [context.Pipe(duplex=False) for _ in range(processes)]
     workers = [
-        context.Process(target=_work, args=(told, os.getpid(), name, workspace, list(assignments), seed))
-        for _ in range(processes)
+        context.Process(target=_work, args=(sender, os.getpid(), name, workspace, list(assignments), seed))
+        for _, sender in pipes
     ]
     try:
-        with _threads(max(1, len(os.sched_getaffinity(0)) // processes)):
-            for worker in workers:
+        with _threads(max(1, cores() // processes)):
+            for worker, (_, sender) in zip(workers, pipes, strict=True):
                 worker.start()
-        _follow(workers, told, watch or (lambda *_: None))
+                sender.close()
+        _follow([reader for reader, _ in pipes], watch or (lambda *_: None))
+        for worker in workers:
+            worker.join()
     finally:
         for worker in workers:
             if worker.pid is not None:
@@ -83,30 +83,33 @@ def _threads(count: int) -> Iterator[None]:
             del os.environ[name]
 
 
-def _follow(workers: Sequence[SpawnProcess], told: Queue[_Told], watch: Watch) -> None:
-    while any(worker.is_alive() for worker in workers):
-        try:
-            watch(*told.get(timeout=_POLL_SECONDS))
-        except Empty:
-            continue
+def _follow(readers: list[Connection], watch: Watch) -> None:
+    while readers:
+        ready = wait(readers)
+        for reader in [each for each in readers if each in ready]:
+            try:
+                watch(*reader.recv())
+            except EOFError:
+                readers.remove(reader)
 
 
-class _AllMadeError(Exception):
-    """Ends a worker: nothing is left to make."""
+class _EndError(Exception):
+    """Ends a worker: nothing is left to make, or nobody to make it for."""
 
 
 def _work(
-    told: Queue[_Told], parent: int, name: str, workspace: Workspace, assignments: list[str], seed: int | None
+    sender: Connection, parent: int, name: str, workspace: Workspace, assignments: list[str], seed: int | None
 ) -> None:
     def watch(note: str, done: int, total: int) -> None:
-        told.put((note, done, total))
-        # Nobody would want what an orphan makes; the parent reports what is made.
+        if os.getppid() == parent:
+            sender.send((note, done, total))
+        # The parent reports what is made, and nobody would want what an orphan makes.
         if done == total or os.getppid() != parent:
-            raise _AllMadeError
+            raise _EndError
 
     try:
         run_protocol(name, workspace, assignments, seed, watch)
-    except (_AllMadeError, KeyboardInterrupt):
+    except (_EndError, KeyboardInterrupt):
         return
     except Exception:  # noqa: BLE001 - the parent comes to the same error and tells it once
         raise SystemExit(1) from None

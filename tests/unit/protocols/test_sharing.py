@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
-from queue import Queue
-from typing import Any
 
 import pytest
 
@@ -104,7 +105,25 @@ def test_threads_are_set_for_who_starts_meanwhile_and_a_users_own_stay(monkeypat
 
 
 def test_a_worker_whose_parent_has_gone_makes_nothing_more(workspace: Workspace) -> None:
-    told: Queue[Any] = Queue()
-    sharing._work(told, -1, "signals", workspace, SMALL, None)  # type: ignore[arg-type]
-    assert told.get_nowait() == ("split 0", 0, 3)
+    reader, sender = get_context("spawn").Pipe(duplex=False)
+    with reader, sender:
+        sharing._work(sender, -1, "signals", workspace, SMALL, None)
+        assert not reader.poll()
     assert [path.suffix for path in kept(workspace)] == [".lock"]
+
+
+def test_a_killed_worker_is_counted_and_the_others_go_on(
+    workspace: Workspace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    killed: list[int] = []
+
+    def kill_one(*_: object) -> None:
+        if not killed:
+            victim = multiprocessing.active_children()[0]
+            assert victim.pid is not None
+            victim.kill()
+            killed.append(victim.pid)
+
+    assert sharing.make_parts(2, "signals", workspace, SMALL, watch=kill_one) == [-signal.SIGKILL]
+    assert sum(path.suffix == ".json" for path in kept(workspace)) == 3
+    assert capfd.readouterr() == ("", "")
