@@ -60,7 +60,12 @@ def sessions() -> list[str]:
     for name, row in report["table"].items():
         error = row["standard_error_over_seeds"]
         lines.append(f"| {name} | {row['reward_without']:.2f} | {row['difference']:+.2f} ± {error:.2f} |")
-    return lines
+    return [
+        *lines,
+        "",
+        "Training starts where fatigue is good untrained, so this is what returns teach beyond having one at all; "
+        "those who validate keep the start where they teach nothing.",
+    ]
 
 
 def speed() -> list[str]:
