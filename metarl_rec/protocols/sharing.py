@@ -101,10 +101,11 @@ def _work(
     sender: Connection, parent: int, name: str, workspace: Workspace, assignments: list[str], seed: int | None
 ) -> None:
     def watch(note: str, done: int, total: int) -> None:
-        if os.getppid() == parent:
+        orphaned = os.getppid() != parent
+        if not orphaned:
             sender.send((note, done, total))
         # The parent reports what is made, and nobody would want what an orphan makes.
-        if done == total or os.getppid() != parent:
+        if orphaned or done == total:
             raise _EndError
 
     try:

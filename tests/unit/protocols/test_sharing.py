@@ -40,7 +40,9 @@ def kept(workspace: Workspace) -> list[Path]:
     return sorted((workspace.evaluation / "signals" / "parts").glob("*"))
 
 
-def test_make_parts_makes_what_one_process_makes_and_tells_how_far(workspace: Workspace, tmp_path: Path) -> None:
+def test_make_parts_makes_all_that_one_process_makes_and_tells_how_far(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[tuple[str, int, int]] = []
     assert sharing.make_parts(2, "signals", workspace, SMALL, watch=lambda *what: told.append(what)) == []
     assert [path.suffix for path in kept(workspace)] == [".json"] * 3
@@ -48,19 +50,15 @@ def test_make_parts_makes_what_one_process_makes_and_tells_how_far(workspace: Wo
     assert told[-1] == ("report", 3, 3)
     alone = Workspace(tmp_path / "alone")
     dataset_store.save(small_dataset(), alone.dataset)
-    assert run_protocol("signals", workspace, SMALL).raw == run_protocol("signals", alone, SMALL).raw
-
-
-def test_make_parts_leaves_nothing_for_the_protocol_to_make(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sharing.make_parts(2, "signals", workspace, SMALL)
+    expected = run_protocol("signals", alone, SMALL).raw
 
     def fail(*_: object) -> None:
         raise AssertionError("made again")
 
     monkeypatch.setattr(signals, "_part", fail)
-    assert len(run_protocol("signals", workspace, SMALL).raw["splits"]) == 3
+    found = run_protocol("signals", workspace, SMALL).raw
+    assert found == expected
+    assert len(found["splits"]) == 3
 
 
 def test_make_parts_that_fail_are_counted_and_the_protocol_says_why(
