@@ -131,7 +131,7 @@ def meta_train(
 
 
 def _chosen_start(populations: TrainingPopulations) -> MetaParams:
-    """Returns the empirical-Bayes start whose residual variance, forgetting and fatigue those who choose get most with.
+    """Returns the empirical-Bayes start whose fatigue, residual variance and forgetting those who choose get most with.
 
     The likelihood's variance belongs to what empirical Bayes estimates, as the prior does; so does how fast tastes
     move, or people tire of topics, where they do. The settings' stay unless others are better by what the gate asks
@@ -139,17 +139,18 @@ def _chosen_start(populations: TrainingPopulations) -> MetaParams:
     """
     config = populations.config
     given = start_of(populations.problem, config)
+    tired = config.train.start_fatigues if any(config.inner.fatigue) else ()
+    memories = len(config.inner.fatigue)
+    # Fatigue first: with too little of it, that people tire looks like noise, and a noise that hides it would be taken.
+    start = _best_of(populations, [given, *(replace(given, raw_fatigue=raw_fatigue_of([h] * memories)) for h in tired)])
     noises = [given.value_weight, *(torch.tensor(value_weight_of(noise)) for noise in config.train.start_noises)]
     rates = [given.log_forgetting]
     if config.inner.forgetting > 0:
         rates += [torch.tensor(math.log(rate)) for rate in config.train.start_forgettings]
-    # Noise and forgetting make up for each other; fatigue is of the items, not of what answers teach.
-    start = _best_of(
-        populations, [replace(given, value_weight=noise, log_forgetting=rate) for rate in rates for noise in noises]
+    # Noise and forgetting make up for each other.
+    return _best_of(
+        populations, [replace(start, value_weight=noise, log_forgetting=rate) for rate in rates for noise in noises]
     )
-    tired = config.train.start_fatigues if any(config.inner.fatigue) else ()
-    memories = len(config.inner.fatigue)
-    return _best_of(populations, [start, *(replace(start, raw_fatigue=raw_fatigue_of([h] * memories)) for h in tired)])
 
 
 def _best_of(populations: TrainingPopulations, starts: list[MetaParams]) -> MetaParams:

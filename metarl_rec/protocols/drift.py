@@ -117,7 +117,10 @@ class _Trial:
         tuned = {STATIONARY: still, FORGETTING: moving}
         if any(config.inner.fatigue):
             levels = (START_FATIGUE, *START_FATIGUES)
-            tuned[TIRING] = self._best_of([partial(still, fatigue=(h,) * len(RETENTIONS)) for h in levels])
+            # With too little fatigue, that people tire looks like noise: the two are tuned together.
+            tuned[TIRING] = self._best_of(
+                [partial(self._hb, noise=n, fatigue=(h,) * len(RETENTIONS)) for h in levels for n in NOISES]
+            )
         contenders: dict[str, OnlinePolicy] = {
             POPULARITY: FixedPolicy(np.tile(space.popularity, (count, 1))),
             UNADAPTED: FixedPolicy(np.tile(space.popularity + space.features @ start, (count, 1)), inner.temperature),

@@ -18,7 +18,7 @@ from metarl_rec.cold_start import cold_start_rewards
 from metarl_rec.errors import CheckpointError, ConfigError
 from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.export import build_checkpoint, meta_params
-from metarl_rec.gate import worth
+from metarl_rec.gate import best_of, worth
 from metarl_rec.inner_params import value_weight_of
 from metarl_rec.lineup import Lineup
 from metarl_rec.meta_params import raw_fatigue_of
@@ -145,6 +145,37 @@ def test_start_takes_the_fatigue_with_which_those_who_choose_do_best_where_peopl
     assert meta_train(problem, tiring).meta.inner_params(tiring.inner).fatigue == pytest.approx(best, rel=1e-4)
     # Where the settings have none, the world's being tiring changes nothing.
     assert meta_train(problem, config).meta.inner_params(config.inner).fatigue == (0.0, 0.0, 0.0)
+
+
+def test_start_takes_the_noise_that_is_best_with_its_fatigue_not_the_one_that_hides_that_people_tire() -> None:
+    config = small_config(
+        iterations=0,
+        population="latent",
+        form="session",
+        session_length=12,
+        world=WorldConfig.model_validate({"satiation": {"strength": 8.0}}),
+        validation_users=200,
+        start_noises=(0.05, 0.2, 2.0),
+        start_fatigues=(0.3, 2.0),
+    )
+    noise = value_weight_of(0.4)
+    inner = config.inner.model_copy(update={"fatigue": (0.001,) * 3, "value_weight": noise})
+    config = config.model_copy(update={"inner": inner})
+    problem = small_problem(config)
+    given = start_of(problem, config)
+    populations = TrainingPopulations.fit(problem, config)
+    noises = [noise, *map(value_weight_of, config.train.start_noises)]
+
+    def best_noise(fatigue: float) -> tuple[float, ...]:
+        tired = replace(given, raw_fatigue=raw_fatigue_of((fatigue,) * 3))
+        rivals = validate_rivals(populations, [replace(tired, value_weight=torch.tensor(each)) for each in noises])
+        return noises[best_of([worth(each, config.train.harm_cost) for each in rivals])]
+
+    chosen = meta_train(problem, config).meta
+    level = chosen.inner_params(config.inner).fatigue[0]
+    assert level > 0.29
+    assert best_noise(0.001) != best_noise(level), "the order has to matter for this to be a test"
+    assert torch.equal(chosen.value_weight, torch.tensor(best_noise(level)))
 
 
 def test_start_stays_where_others_are_better_by_luck_at_most() -> None:

@@ -58,7 +58,8 @@ def test_run_learns_forgetting_in_drift_and_fatigue_in_satiation(tmp_path: Path)
     assert satiated["totals"][drift_worlds.TIRING] != satiated["totals"][drift_worlds.STATIONARY]
     level = satiated["tuned"][drift_worlds.TIRING]["fatigue"][0]
     assert level in (drift_worlds.START_FATIGUE, *drift_worlds.START_FATIGUES)
-    noise = satiated["tuned"][drift_worlds.STATIONARY]["noise"]
+    noise = satiated["tuned"][drift_worlds.TIRING]["noise"]
+    assert noise in drift_worlds.NOISES
     assert f"{drift_worlds.TIRING} noise {noise} fatigue {level}" in result.tables[1].note
     greedy = np.subtract(moving["totals"][drift_worlds.GREEDY], moving["totals"][drift_worlds.STATIONARY])
     assert f"that one, greedy as HB is, minus HB without forgetting {greedy.mean():+.2f}" in result.verdict[0]
