@@ -76,8 +76,8 @@ class TrainConfig(FrozenSettings):
             keeps `inner.value_weight` as it is given unless another is better by more than a standard error.
         start_forgettings: rates of forgetting that it is chosen from likewise, each with each of those, beside
             `inner.forgetting` as it is given; not where that is 0, for then nothing is forgotten.
-        start_fatigues: fatigues that it is chosen from before those, each for every memory alike, beside `inner.fatigue`
-            as it is given; not where that is 0 throughout, for then nobody gets tired.
+        start_fatigues: fatigues that it is chosen from before those, each for every memory alike, beside
+            `inner.fatigue` as it is given; not where that is 0 throughout, for then nobody gets tired.
         harm_cost: rewards that a person counts as having lost besides, in that judgement, where they got strictly less
             than without adaptation.
         validation_users: latent-factor users that validate in a world that moves.
