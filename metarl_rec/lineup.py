@@ -20,7 +20,7 @@ from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import FixedPolicy, OnlinePolicy, RandomPolicy
 from metarl_rec.prior import fit_prior
 from metarl_rec.problem import Problem
-from metarl_rec.protocol import ADAPTED, NOISE_GRID, POLICIES
+from metarl_rec.protocol import ADAPTED, NOISE_GRID, POLICIES, PUBLISHED_FORMS
 from metarl_rec.seeding import generator
 from metarl_rec.tasks import TaskSpace, fit_task_space
 
@@ -62,7 +62,7 @@ class Lineup:
         """Returns a policy for N users.
 
         Args:
-            name: one of `protocol.POLICIES`.
+            name: one of `protocol.POLICIES` or `protocol.PUBLISHED_FORMS`.
             user_vectors: [N, Z] float32, encoded attributes; `unknown` has those of nobody in particular.
             oracle: the policy that knows the answers, for its name.
 
@@ -107,7 +107,11 @@ class Lineup:
             "meta-policy, greedy": lambda vectors: FixedPolicy(
                 space.popularity + self._starts(vectors) @ space.features.T
             ),
-            "HB linear, SVD 10": self._plain_hb,
+            "HB linear, SVD 10": partial(self._plain_hb, 10),
+            "HB linear, SVD 20": partial(self._plain_hb, 20),
+            "HB linear, no user attributes": lambda vectors: self._hb(
+                "HB linear, no user attributes", vectors, NOISE_GRID, _noisy, known=False
+            ),
             "HB linear, no item attributes": lambda vectors: self._hb(
                 "HB linear, no item attributes", vectors, NOISE_GRID, _noisy, self._without_items
             ),
@@ -126,7 +130,7 @@ class Lineup:
             "adapted, cautious": partial(adapted, inner=inner.model_copy(update={"caution": _CAUTION})),
             "adapted, greedy": partial(adapted, greedy=True),
         }
-        missing = set(POLICIES) - {*makers, "oracle"}
+        missing = {*POLICIES, *PUBLISHED_FORMS} - {*makers, "oracle"}
         if missing:
             raise RuntimeError(f"no maker for {missing} on {problem.dataset.name}")
         return makers
@@ -145,12 +149,17 @@ class Lineup:
         grid: Sequence[float],
         options: Callable[[float], dict[str, Any]],
         judges: Judges | None = None,
+        *,
+        known: bool = True,
     ) -> OnlinePolicy:
-        """Returns the member of the family whose `options` of a choice of the grid do best for those who judge."""
+        """Returns the member of the family whose `options` of a choice of the grid do best for those who judge.
+
+        Without `known` it starts everybody where it starts those of whom it knows nothing.
+        """
         judges = judges or self._judges
 
         def make(space: TaskSpace, vectors: NDArray[np.float32], choice: float) -> OnlinePolicy:
-            means = self._prior_means(vectors, space)
+            means = self._prior_means(vectors if known else self.unknown(len(vectors)), space)
             return HierarchicalBayesPolicy(space.features, space.popularity, means, **options(choice))
 
         def score(choice: float) -> float:
@@ -174,10 +183,10 @@ class Lineup:
         problem = self.problem
         return [*problem.jury(self.config.train.jury_users), (problem.space, problem.split.validation)]
 
-    def _plain_hb(self, vectors: NDArray[np.float32]) -> OnlinePolicy:
-        """The twenty-line bandit: the ten strongest directions as they are, noise .15, nothing tuned."""
+    def _plain_hb(self, rank: int, vectors: NDArray[np.float32]) -> OnlinePolicy:
+        """The twenty-line bandit: the strongest directions as they are, noise .15, nothing tuned."""
         table = self.problem.rewards[self.problem.split.train]
-        prior = fit_prior(table, self.problem.embeddings.whole, shrinkage=0.0, max_rank=10)
+        prior = fit_prior(table, self.problem.embeddings.whole, shrinkage=0.0, max_rank=rank)
         means = np.zeros((len(vectors), prior.features.shape[1]), np.float32)
         return HierarchicalBayesPolicy(prior.features, prior.popularity, means, 0.15)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ADAPTED", "CORE_POLICIES", "HORIZONS", "NOISE_GRID", "POLICIES", "STEPS"]
+__all__ = ["ADAPTED", "CORE_POLICIES", "HORIZONS", "NOISE_GRID", "POLICIES", "PUBLISHED_FORMS", "STEPS"]
 
 STEPS = 40
 """Interactions that a test user plays."""
@@ -44,6 +44,9 @@ bandit with the same prior and side information; its plain form has the ten stro
 `adapted meta-policy` samples at the checkpoint's temperature, as the service does; `value term only` leaves out PPO's
 policy-gradient term, `cautious` goes only part of the way while there is little evidence.
 """
+
+PUBLISHED_FORMS = ("HB linear, SVD 20", "HB linear, no user attributes")
+"""Forms of HB whose figures are known from elsewhere; played where they are named, and otherwise not."""
 
 CORE_POLICIES = (
     "random",

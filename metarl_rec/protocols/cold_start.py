@@ -15,7 +15,7 @@ from metarl_rec.config import RunConfig, decided, names_of
 from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.lineup import Lineup
 from metarl_rec.policies import OnlinePolicy
-from metarl_rec.protocol import POLICIES
+from metarl_rec.protocol import POLICIES, PUBLISHED_FORMS
 from metarl_rec.protocols.cold_start_report import report
 from metarl_rec.protocols.parts import kept_splits
 from metarl_rec.protocols.result import ProtocolResult, Watch
@@ -42,9 +42,9 @@ class Settings(ChoosingSettings):
     """
 
     splits: int = Field(default=20, ge=1, le=1000)
-    policies: Annotated[tuple[str, ...], AfterValidator(names_of("policy", POLICIES)), AfterValidator(_somebody)] = (
-        POLICIES
-    )
+    policies: Annotated[
+        tuple[str, ...], AfterValidator(names_of("policy", (*POLICIES, *PUBLISHED_FORMS))), AfterValidator(_somebody)
+    ] = POLICIES
     run: Annotated[RunConfig, AfterValidator(decided({"seed": "splits"}))] = RunConfig()
 
 

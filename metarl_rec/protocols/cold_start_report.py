@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_rec.choosing import CHOSEN_WITHIN, chosen_text
+from metarl_rec.choosing import CHOSEN_WITHIN, DEFAULTS_SEEN, chosen_text
 from metarl_rec.config import RunConfig
 from metarl_rec.protocol import ADAPTED, HORIZONS
 from metarl_rec.protocols.limits import AGAINST_HB, HARM, HITS, STRETCH, remarked
@@ -59,11 +59,12 @@ def report(run: RunConfig, settings: dict[str, Any], played: list[dict[str, Any]
     versus = {policy: _versus(episodes, policy) for policy in judged}
     rows = summarize(episodes)
     means = {row.policy: row.hits[40] for row in rows}
+    chose = any(settings["choose"].values())
     tested = [
         f"{name}: {first['dataset']['users']:,} users, {first['items']:,} items, {len(played)} splits of the users "
         f"into 85 % to train, 5 % to choose, 10 % to test: {len(episodes.user_ids):,} episodes of {people:,} "
         "people, none of whom had any part in training or choosing within their split.",
-        CHOSEN_WITHIN,
+        CHOSEN_WITHIN if chose else DEFAULTS_SEEN,
         "Each plays 40 steps. Every step shows one item of the whole catalogue, never one twice; a hit is an item that "
         f"the person rated at least {run.threshold:g}, and what they did not rate is no hit. Every policy "
         "plays the same people with the same random numbers.",
@@ -81,7 +82,7 @@ def report(run: RunConfig, settings: dict[str, Any], played: list[dict[str, Any]
         protocol="cold-start",
         title=f"Cold start on {name}",
         tested=tested,
-        verdict=[*_verdict(means, versus), _shipped(played), chosen_text(played)],
+        verdict=[*_verdict(means, versus), _shipped(played), *([chosen_text(played)] if chose else [])],
         bars=remarked(_bars(episodes, means, versus, name, run)),
         tables=[
             _hits(rows),

@@ -76,10 +76,11 @@ def report(settings: Settings, data: str, played: list[dict[str, Any]]) -> Proto
             "on from there. Parameters ship only where others who judge gain by them; below every table stands what "
             f"shipped, and '{UNTRAINED}' is the start.",
             "HB with forgetting is the Kalman filter of drifting tastes; with fatigue it minds what was shown as ours "
-            "does, at a strength of the same grid. Its noise, forgetting and fatigue are chosen in the same world, by "
-            "as many people and the same rule as our start's. HB is greedy, and ours samples, as it is served. "
-            "Everybody plays the same users with the same random numbers. The others are as in cold start, tuned on "
-            "validation users' ratings; the oracle knows what everybody likes at that moment.",
+            "does, at a strength of the same grid. Its noise is chosen with its forgetting or fatigue, every pair, in "
+            "the same world, by as many people and the same test as our start's, which takes its fatigue first and its "
+            "noise with it. HB is greedy, and ours samples, as it is served. Everybody plays the same users with the "
+            "same random numbers. The others are as in cold start, tuned on validation users' ratings; the oracle "
+            "knows what everybody likes at that moment.",
             "Standard errors are over users; a split's training and tuning happen once, so the differences of every "
             "split are given besides. Have less: share of users with less reward than under the other policy.",
         ],

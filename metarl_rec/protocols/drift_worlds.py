@@ -64,10 +64,11 @@ FORGETTING_GRID = (0.04, 0.0, 0.01, 0.02, 0.03, 0.06, 0.1)
 START_NOISES = (0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)
 START_FORGETTING, START_FORGETTINGS = 0.06, (0.03, 0.1)
 START_FATIGUE, START_FATIGUES = 0.03, (0.1, 0.3, 0.6, 1.2)
-"""What HB is tuned among, and what our start is chosen from, both by the same rule: the first stays unless another is
-better by more than luck. What moves is noise to a linear model, so the grids reach further than those of people who
-stand still; the two parametrize forgetting differently. With a noise of .2, HB's .04 and our .06 are the best of each,
-or next to it, in drift and abrupt drift on both data sets (tests/learning/README.md). Fatigue is the same for both."""
+"""What HB is tuned among, noise with forgetting or fatigue, every pair, and what our start is chosen from, fatigue
+first; both by the same test: the first stays unless another is better by more than luck. What moves is noise to a
+linear model, so the grids reach further than those of people who stand still; the two parametrize forgetting
+differently. With a noise of .2, HB's .04 and our .06 are the best of each, or next to it, in drift and abrupt drift on
+both data sets (tests/learning/README.md). Fatigue is the same for both."""
 _BESIDE = sorted({*POLICIES} - {OURS, GREEDY, UNADAPTED, POPULARITY, STATIONARY, FORGETTING, *PARTS})
 _DECIDED = {
     "seed": "splits",

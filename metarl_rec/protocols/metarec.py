@@ -24,7 +24,20 @@ __all__ = ["Settings", "run"]
 
 _SETTINGS = ("rating", "click")
 _GRID = ((0.15, 2, 50.0), (0.25, 4, 25.0))
-_PUBLISHED = {"rating": (0.6103, 0.5994, 0.8070), "click": (0.6517, 0.7139, 0.8391)}
+_PUBLISHED = {
+    "rating": {
+        "MeLU": (0.5345, 0.5331, 0.7359),
+        "MAMO": (0.6103, 0.5929, 0.7144),
+        "TaNP": (0.5806, 0.5994, 0.8070),
+    },
+    "click": {
+        "LWA": (0.5655, 0.5736, 0.6713),
+        "NLBA": (0.5655, 0.5719, 0.6626),
+        "MetaEmb": (0.6517, 0.7070, 0.8305),
+        "MWUF": (0.6517, 0.7139, 0.8391),
+    },
+}
+"""RecBole-MetaRec's own results on ML-100K, from that repository: P, nDCG and MRR at 5."""
 _ROWS = ("chance", "item mean", "not adapted", "exact hierarchical Bayes", "five gradient steps")
 _MEAN, _UNADAPTED, _OURS = 1, 2, 4
 _NDCG, _MRR = 1, 2
@@ -97,6 +110,10 @@ def _result(settings: Settings, records: list[tuple[int, int, int, NDArray[np.fl
         for r, label in enumerate(_ROWS):
             gains = [measured(gain, 4, sign=True) for gain in by_user(users, gaps[:, r]).T]
             rows.append([label, *(f"{v:.4f}" for v in split_means[r]), *gains, harmed[r]])
+        rows += [
+            [f"{each} (published)", *(f"{v:.4f}" for v in row), *[""] * 4] for each, row in _PUBLISHED[name].items()
+        ]
+        best = tuple(max(column) for column in zip(*_PUBLISHED[name].values(), strict=True))
         columns = ("learner", "P@5", "nDCG@5", "MRR@5", "P gain", "nDCG gain", "MRR gain", "harmed")
         note = "Gain: to the item mean. Harmed: share of episodes with a lower nDCG than by the item mean."
         tables.append(Table(f"{name} setting, {settings.splits} splits", columns, rows, note, strong=(_ROWS[_OURS],)))
@@ -105,9 +122,9 @@ def _result(settings: Settings, records: list[tuple[int, int, int, NDArray[np.fl
         bars += [
             Bar(
                 f"{name}: published rows",
-                f"above {_PUBLISHED[name]}",
+                f"above {best}",
                 str(split_means[_OURS].round(4).tolist()),
-                bool((split_means[_OURS] > _PUBLISHED[name]).all()),
+                bool((split_means[_OURS] > best).all()),
             ),
             above(f"{name}: nDCG over item mean", ours[:, _NDCG], digits=4),
             Bar(f"{name}: MRR over item mean", "not below", mrr, bool(ours[:, _MRR].mean() >= 0)),

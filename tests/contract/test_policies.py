@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from metarl_rec.baselines import HierarchicalBayesPolicy
 from metarl_rec.lineup import Lineup
 from metarl_rec.meta_params import MetaParams
 from metarl_rec.policies import Feedback, FixedPolicy, OnlinePolicy, View
 from metarl_rec.problem import Problem
-from metarl_rec.protocol import POLICIES
+from metarl_rec.protocol import POLICIES, PUBLISHED_FORMS
 from metarl_rec.rollout import play as play_world
 from metarl_rec.threads import share_cores
 from metarl_rec.worlds import WorldConfig, make_env
@@ -17,6 +18,9 @@ from simulator import LoggedUsers
 from tests.unit.synthetic import small_config, small_problem
 
 STEPS = 6
+TIRING = "HB linear, fatigue"
+NAMES = (*POLICIES, *PUBLISHED_FORMS, TIRING)
+"""All that can be named, and the one of moving worlds."""
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,12 @@ _lineups: dict[int, Lineup] = {}
 
 
 def make(problem: Problem, name: str, users: np.ndarray) -> OnlinePolicy:
+    if name == TIRING:
+        space, topics = problem.space, problem.topics
+        means = np.zeros((len(users), space.features.shape[1]), np.float32)
+        return HierarchicalBayesPolicy(
+            space.features, space.popularity, means, 0.2, topics=topics, fatigue=(0.3, 0.3, 0.3)
+        )
     # One line-up for all tests: some baselines train a network when they are first asked for.
     config = small_config()
     meta = MetaParams.start(problem.space.features.shape[1], config.inner, config.prior.attribute_gain)
@@ -60,7 +70,7 @@ def play(
 
 
 @pytest.mark.parametrize("slate_size", [1, 3])
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_policy_shows_only_candidates_with_valid_propensities(problem: Problem, name: str, slate_size: int) -> None:
     policy = make(problem, name, problem.split.test)
     _, logs = play(problem, policy, problem.split.test, seed=1, slate_size=slate_size)
@@ -68,7 +78,7 @@ def test_policy_shows_only_candidates_with_valid_propensities(problem: Problem, 
     assert (logs <= 1e-6).all()
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_policy_begin_forgets_and_the_same_generator_gives_the_same_play(problem: Problem, name: str) -> None:
     policy = make(problem, name, problem.split.test)
     first, _ = play(problem, policy, problem.split.test, seed=2)
@@ -76,7 +86,7 @@ def test_policy_begin_forgets_and_the_same_generator_gives_the_same_play(problem
     assert first.tolist() == second.tolist()
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_policy_one_users_rewards_never_change_another_users_slates(problem: Problem, name: str) -> None:
     policy = make(problem, name, problem.split.test)
     plain, _ = play(problem, policy, problem.split.test, seed=3)
@@ -93,7 +103,7 @@ def test_policy_batch_equals_users_played_one_by_one(problem: Problem, name: str
         assert together[row].tolist() == alone[0].tolist()
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_policy_late_and_missing_answers_and_absent_users_are_played_on(problem: Problem, name: str) -> None:
     users = problem.split.test[:6]
     world = WorldConfig.model_validate(

@@ -73,5 +73,10 @@ def test_run_small_meta_training_beats_the_greedy_posterior_mean(tmp_path: Path)
     assert mean > 2 * error
     assert sum(result.raw["n=100, k=5"]["tasks_by_reward"][bandit.OURS]) == 4000
     assert [bar.name for bar in result.bars] == ["n=100, k=5", "n=100, k=5, stretch", "n=100, k=5, no bug"]
+    printed, less = (table.rows[0] for table in result.tables)
+    assert printed[6:11] == ("74.7", "78.0", "78.3", "78.7", "79.1"), "table 1 of Duan et al. and of Mishra et al."
+    assert less[4] == result.raw["n=100, k=5"]["ours_has_less"][bandit.GREEDY]
+    # Exploring costs many tasks a little and gives others a lot.
+    assert 20 < float(less[4].removesuffix(" %")) < 80
     again = bandit.run(settings, Workspace(tmp_path), lambda *_: None)
     assert again.raw == result.raw

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from metarl_rec import dataset_store
-from metarl_rec.choosing import Choices
+from metarl_rec.choosing import DEFAULTS_SEEN, Choices
 from metarl_rec.errors import ConfigError
-from metarl_rec.protocol import ADAPTED
+from metarl_rec.protocol import ADAPTED, PUBLISHED_FORMS
 from metarl_rec.protocols import cold_start
 from metarl_rec.protocols.cold_start_report import episodes_of
 from metarl_rec.protocols.limits import HARM, STRETCH, remarked
@@ -126,6 +126,22 @@ def test_verdict_says_how_many_splits_shipped_the_start(workspace: Workspace) ->
     assert f"Of 1 splits {int(start)} shipped the empirical-Bayes start" in result.verdict[-2]
     scale = result.raw["splits"][0]["chosen"]["item_attribute_scale"]
     assert f"Chosen within 1 splits, and how often: item_attribute_scale {scale} (1)" in result.verdict[-1]
+
+
+def test_forms_known_from_elsewhere_play_where_they_are_named_and_fixed_settings_are_said_to_have_been_seen(
+    workspace: Workspace,
+) -> None:
+    fixed = Choices(item_attribute_scale=(), shrinkage=(), attribute_gain=(), noises=())
+    names = ("HB linear, greedy", *PUBLISHED_FORMS)
+    run = small_config(iterations=0)
+    result = cold_start.run(
+        cold_start.Settings(splits=1, policies=names, choose=fixed, run=run), workspace, lambda *_: None
+    )
+    rewards = episodes_of(result.raw["splits"]).rewards
+    assert tuple(rewards) == names
+    assert all((rewards[name] != rewards["HB linear, greedy"]).any() for name in PUBLISHED_FORMS)
+    assert DEFAULTS_SEEN in result.tested
+    assert not any(line.startswith("Chosen within") for line in result.verdict)
 
 
 def test_bar_that_is_not_reached_says_what_was_tried() -> None:

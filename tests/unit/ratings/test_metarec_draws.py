@@ -89,6 +89,9 @@ def test_run_two_splits_counts_every_tested_user_and_is_repeatable(tmp_path: Pat
         for setting in ("rating", "click")
         for measure in ("nDCG", "MRR")
     }
+    for table, bar in zip(first.tables, first.bars[::5], strict=True):
+        published = [row for row in table.rows if row[0].endswith("(published)")]
+        assert bar.asked == f"above {tuple(max(float(row[k]) for row in published) for k in (1, 2, 3))}"
     few = told < 16
     for curve, base in zip(first.panels[0].curves, (mean, before), strict=True):
         assert curve.x[0] == pytest.approx(told[few].mean())
