@@ -1,4 +1,4 @@
-"""The prior that a split chooses for itself, by people of the split who are not tested.
+"""The prior that a split chooses for itself, by people of the split who are not tested; of a protocol or of `train`.
 
 What is chosen by looking at several splits has been seen by everybody, because one split's validation user is another's
 test user. So what a report's figures hang on is chosen anew within every split: by its validation users, and by train
@@ -16,6 +16,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from metarl_rec.config import RunConfig
+from metarl_rec.cross_fitting import FoldedEmbeddings
+from metarl_rec.dataset import Dataset, UserSplit
 from metarl_rec.errors import DataError
 from metarl_rec.frozen import FrozenSettings
 from metarl_rec.gate import best_of, worth
@@ -32,6 +34,7 @@ __all__ = [
     "Choices",
     "ChoosingSettings",
     "choices_of",
+    "choose_within",
     "chosen_problem",
     "chosen_text",
 ]
@@ -70,6 +73,17 @@ class Choices(FrozenSettings):
     attribute_gain: tuple[Annotated[float, Field(ge=0)], ...] = (1.0, 0.6, 0.8, 1.2, 1.5)
     noises: tuple[tuple[_Variance, _Variance], ...] = ((0.15, 0.15), (0.2, 0.2), (0.2, 0.15), (0.3, 0.15), (0.3, 0.2))
 
+    @classmethod
+    def left_open(cls, config: RunConfig) -> Self:
+        """Returns what is to be chosen where settings that are not the defaults are somebody's own choice and stay."""
+        return cls.model_validate({name: () for name in _CHOSEN if _decided(config, name)})
+
+    @property
+    def count(self) -> int:
+        """How many starts are played to choose."""
+        lists = (self.item_attribute_scale, self.shrinkage, self.attribute_gain, self.noises)
+        return sum(len(each) for each in lists if len(each) > 1)
+
 
 _CHOSEN = {
     "item_attribute_scale": "prior.item_attribute_scale",
@@ -77,6 +91,12 @@ _CHOSEN = {
     "attribute_gain": "prior.attribute_gain",
     "noises": "inner.value_weight",
 }
+
+
+def _decided(config: RunConfig, name: str) -> bool:
+    """Returns whether the setting that a list is about is another than the default."""
+    setting = attrgetter(_CHOSEN[name])
+    return bool(setting(config) != setting(RunConfig()))
 
 
 class ChoosingSettings(FrozenSettings):
@@ -93,7 +113,7 @@ class ChoosingSettings(FrozenSettings):
     @model_validator(mode="after")
     def _chosen(self) -> Self:
         for name, setting in _CHOSEN.items():
-            if getattr(self.choose, name) and attrgetter(setting)(self.run) != attrgetter(setting)(RunConfig()):
+            if getattr(self.choose, name) and _decided(self.run, name):
                 raise ValueError(
                     f"run.{setting} is chosen in every split; set choose.{name} to a list, or to [] as well"
                 )
@@ -103,32 +123,61 @@ class ChoosingSettings(FrozenSettings):
 def chosen_problem(workspace: Workspace, config: RunConfig, choices: Choices) -> tuple[Problem, RunConfig]:
     """Returns the seed's split with everything fitted on its meta-train users, and the settings that it chose.
 
-    What counts is what those who choose get from the empirical-Bayes start, harm counted.
-
     Raises:
         DataError: nothing was imported, too few users are left, or no value of a list can be fitted.
     """
     dataset, users = prepared(workspace, config)
-    # Nothing that is chosen decides the embedding.
-    embeddings = split_embeddings(dataset, users.train, config)
+    return choose_within(dataset, users, split_embeddings(dataset, users.train, config), config, choices)
+
+
+def choose_within(
+    dataset: Dataset,
+    users: UserSplit,
+    embeddings: FoldedEmbeddings,
+    config: RunConfig,
+    choices: Choices,
+    on_choice: Callable[[int, int], None] | None = None,
+) -> tuple[Problem, RunConfig]:
+    """Returns the split with everything fitted on its meta-train users, and the settings that it chose.
+
+    What counts is what those who choose get from the empirical-Bayes start, harm counted.
+
+    Args:
+        dataset: filtered as the settings say.
+        users: the split.
+        embeddings: of the meta-train users; nothing that is chosen decides them.
+        config: settings that are kept where `choices` has nothing.
+        choices: of which values.
+        on_choice: told how many starts of `choices.count` have been played, after each.
+
+    Raises:
+        DataError: no value of a list can be fitted.
+    """
+    played = 0
+
+    def after() -> None:
+        nonlocal played
+        played += 1
+        if on_choice is not None:
+            on_choice(played, choices.count)
 
     def build(config: RunConfig) -> Problem:
         return build_problem(dataset, users, embeddings, config)
 
     scales = [_prior(config, item_attribute_scale=each) for each in choices.item_attribute_scale]
-    config = _best(scales or [config], build)
+    config = _best(scales or [config], build, after)
     thresholds = [_prior(config, shrinkage=each) for each in choices.shrinkage]
-    config = _best(thresholds or [config], build)
+    config = _best(thresholds or [config], build, after)
     # What is left decides where people start and what they learn, and nothing that is fitted.
     problem = build(config)
     gains = [_prior(config, attribute_gain=each) for each in choices.attribute_gain]
-    config = _best(gains or [config], lambda _: problem)
+    config = _best(gains or [config], lambda _: problem, after)
     noises = [_noisy(config, *each) for each in choices.noises]
-    return problem, _best(noises or [config], lambda _: problem)
+    return problem, _best(noises or [config], lambda _: problem, after)
 
 
-def _best(rivals: list[RunConfig], problem_of: Callable[[RunConfig], Problem]) -> RunConfig:
-    """Returns the settings that those who choose take, of those that the data carry."""
+def _best(rivals: list[RunConfig], problem_of: Callable[[RunConfig], Problem], after: Callable[[], None]) -> RunConfig:
+    """Returns the settings that those who choose take, of those that the data carry; calls `after` after each."""
     if len(rivals) == 1:
         return rivals[0]
     fitted, worths = [], []
@@ -137,10 +186,12 @@ def _best(rivals: list[RunConfig], problem_of: Callable[[RunConfig], Problem]) -
             problem = problem_of(rival)
         except DataError:
             # Not every prior can be fitted to all data: a threshold may be above the whole spectrum.
+            after()
             continue
         start = validate_rivals(TrainingPopulations.fit(problem, rival), [start_of(problem, rival)])[0]
         fitted.append(rival)
         worths.append(worth(start, rival.train.harm_cost))
+        after()
     # Where none can be, the fit with the first says why.
     return fitted[best_of(worths)] if fitted else rivals[0]
 

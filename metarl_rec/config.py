@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
 
@@ -264,4 +265,25 @@ def validated(model: type[Settings], raw: dict[str, Any], where_to_look: str) ->
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
+        if first["type"] in ("extra_forbidden", "unexpected_keyword_argument") and (
+            known := _fields_beside(model, first["loc"])
+        ):
+            problem = f"there is none of this name; choose from {', '.join(known)}"
         raise ConfigError(f"{f'setting {where}' if where else 'settings'}: {problem}; see {where_to_look}") from None
+
+
+def _fields_beside(model: type[BaseModel], where: tuple[int | str, ...]) -> list[str]:
+    """Returns the names of all settings of the section that one was looked for in; none where there is no section."""
+    section: Any = model
+    for part in where[:-1]:
+        kind = get_type_hints(section).get(str(part))
+        section = next((each for each in (kind, *get_args(kind)) if isinstance(each, type) and _named(each)), None)
+        if section is None:
+            return []
+    return _named(section)
+
+
+def _named(section: type[Any]) -> list[str]:
+    if issubclass(section, BaseModel):
+        return list(section.model_fields)
+    return [each.name for each in fields(section)] if is_dataclass(section) else []

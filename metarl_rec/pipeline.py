@@ -8,6 +8,7 @@ from typing import Any
 from metarl_rec import dataset_store, embedding_store
 from metarl_rec.atomic import bundled_ml_100k
 from metarl_rec.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from metarl_rec.choosing import Choices, choose_within
 from metarl_rec.config import RunConfig
 from metarl_rec.cross_fitting import FoldedEmbeddings
 from metarl_rec.dataset import Dataset, UserSplit
@@ -28,6 +29,7 @@ from metarl_rec.workspace import Workspace
 
 __all__ = [
     "checkpoint_problem",
+    "choose",
     "embed",
     "evaluate_checkpoint",
     "import_bundled",
@@ -61,6 +63,20 @@ def embed(workspace: Workspace, config: RunConfig, progress: Report | None = Non
 
 def _embedding_key(dataset: Dataset, split: UserSplit, config: RunConfig) -> embedding_store.EmbeddingKey:
     return embedding_store.EmbeddingKey.of(dataset, split.train, folds=config.train.folds, **embedding_settings(config))
+
+
+def choose(workspace: Workspace, config: RunConfig, on_choice: Report | None = None) -> RunConfig:
+    """Returns the settings with those of the prior and the noises that are the defaults chosen within the split.
+
+    Args:
+        workspace: what was imported and embedded.
+        config: settings; what is not the default stays. The same call chooses the same.
+        on_choice: told how many starts of how many have been played.
+    """
+    dataset, split = prepared(workspace, config)
+    vectors = embedding_store.load_embeddings(workspace.embedding_file, _embedding_key(dataset, split, config))
+    share_cores()
+    return choose_within(dataset, split, vectors, config, Choices.left_open(config), on_choice)[1]
 
 
 def train(

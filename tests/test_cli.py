@@ -18,6 +18,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from metarl_rec.checkpoint import load_checkpoint
+from metarl_rec.choosing import choices_of
+from metarl_rec.config import RunConfig
 from service.cli import app
 from tests.quick_training import quick_training
 
@@ -143,6 +145,9 @@ def test_quickstart_serves_prints_three_commands_and_uses_its_cache(tmp_path: Pa
     process, lines = served_quickstart(tmp_path, port)
     try:
         assert any("stages 1-5 took" in line for line in lines)
+        config = RunConfig.model_validate(load_checkpoint(tmp_path / "checkpoint").lineage["config"], strict=False)
+        chosen = ", ".join(f"{name} {value}" for name, value in choices_of(config).items())
+        assert any(f"chosen within the split: {chosen}" in line for line in lines), lines
         commands = [line for line in lines if line.startswith("curl ")]
         assert len(commands) == 3
         answers = []
@@ -166,6 +171,21 @@ def test_quickstart_serves_prints_three_commands_and_uses_its_cache(tmp_path: Pa
         assert not any(re.search("stages 1-5", line) for line in lines)
     finally:
         stop(process)
+
+
+def test_train_chooses_what_is_left_open_and_the_same_again_when_it_goes_on(tmp_path: Path) -> None:
+    workdir = ["--workdir", str(tmp_path)]
+    for arguments in (["import", "ml-100k"], ["embed"]):
+        assert invoke(*arguments, *workdir).exit_code == 0
+    given = ["prior.item_attribute_scale=0.1", "prior.shrinkage=0.25", "prior.attribute_gain=1.1"]
+    options = ["--choose", *QUICK, *(part for each in given for part in ("--set", each)), *workdir]
+    first = invoke("train", *options)
+    assert first.exit_code == 0, first.output
+    assert "item_attribute_scale 0.1, shrinkage 0.25, attribute_gain 1.1, noises" in first.output
+    version = load_checkpoint(tmp_path / "checkpoint").version
+    again = invoke("train", "--resume", *options)
+    assert again.exit_code == 0, again.output
+    assert load_checkpoint(tmp_path / "checkpoint").version == version
 
 
 def test_train_interrupted_says_how_to_go_on_and_resumes(tmp_path: Path) -> None:

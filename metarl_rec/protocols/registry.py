@@ -67,7 +67,7 @@ def settings_of(name: str, assignments: Sequence[str] = (), seed: int | None = N
         if "seed" not in kind.model_fields:
             raise ConfigError(f"protocol {name} has fixed seeds, one a split; --seed does not apply")
         raw["seed"] = seed
-    return validated(kind, raw, f"metarl-rec evaluate --protocol {name} --help")
+    return validated(kind, raw, "metarl-rec evaluate --help")
 
 
 def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from service.commands.options import (
     friendly_errors,
 )
 from service.commands.talking import file_progress, plain
+from service.commands.training import Choose, trained
 
 if TYPE_CHECKING:
     from metarl_rec.importing import ImportReport
@@ -32,7 +33,9 @@ __all__ = ["embed", "evaluate", "import_", "inspect", "train", "tune"]
 ProtocolSet = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="A setting of the protocol, for example splits=5 or run.threshold=3."
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of the protocol, for example splits=5 or run.threshold=3; a wrong name lists those there are.",
     ),
 ]
 DEFAULT_WORKDIR = Path("metarl-data")
@@ -147,6 +150,7 @@ def embed(
 
 def train(
     algorithm: Algorithm = None,
+    choose: Choose = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the saved state, bit for bit.")] = False,
     workdir: Workdir = DEFAULT_WORKDIR,
     config: ConfigFile = None,
@@ -158,21 +162,14 @@ def train(
 
     The bar shows the mean reward of validation users over 40 interactions: before (the meta-policy as it is) and after
     (adapting after every interaction). The empirical-Bayes start competes too, so training never ships something worse.
+    With --choose the start itself is chosen first, which takes about as long again; quickstart does that. The defaults
+    were found on MovieLens.
     """
     with friendly_errors(
         debug, "stopped; `metarl-rec train --resume` with the same settings goes on from the last validation"
     ):
-        from metarl_rec import pipeline
-        from metarl_rec.train import Progress
-
         settings = configuration(config, set_, seed, algorithm=algorithm)
-        with bar(f"{settings.train.algorithm}: validation", settings.train.iterations) as progress:
-
-            def show(state: Progress) -> None:
-                note = f"{state.latest.before:.2f} -> {state.latest.after:.2f}"
-                progress.show(state.iteration, note=note)
-
-            checkpoint, result = pipeline.train(Workspace(workdir), settings, resume=resume, on_progress=show)
+        checkpoint, result = trained(Workspace(workdir), settings, choose=choose, resume=resume)
         console.print(
             f"policy {checkpoint.version}: validation reward {result.best.before:.2f} before adaptation, "
             f"{result.best.after:.2f} after (update {result.best_iteration}; the start had {result.start.after:.2f}), "

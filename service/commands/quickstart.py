@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -31,6 +32,7 @@ from service.commands.options import (
     friendly_errors,
 )
 from service.commands.serve import Host, Port, run_service
+from service.commands.training import Choose, trained
 
 if TYPE_CHECKING:
     from metarl_rec.config import RunConfig
@@ -40,6 +42,7 @@ __all__ = ["quickstart"]
 
 def quickstart(
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Start the service at the end.")] = True,
+    choose: Choose = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Make everything anew, cached or not.")] = False,
     algorithm: Algorithm = None,
     embedding_model: EmbeddingModel = None,
@@ -64,8 +67,8 @@ def quickstart(
             check_address(host, port)
         workspace = Workspace(workdir)
         settings = configuration(config, set_, seed, algorithm=algorithm, embedding_model=embedding_model)
-        if fresh or not _is_complete(workspace, settings):
-            _make(workspace, settings)
+        if fresh or not _is_complete(workspace, settings, choose):
+            _make(workspace, settings, choose)
         else:
             console.print(f"using the artifacts in {workdir} (--fresh makes them anew)")
             show_report(workspace, read_json(workspace.report))
@@ -74,8 +77,12 @@ def quickstart(
             run_service(workspace, host, port)
 
 
-def _is_complete(workspace: Workspace, settings: RunConfig) -> bool:
-    if not stamp_matches(workspace, settings.model_dump_json()):
+def _stamp(settings: RunConfig, choose: bool) -> str:
+    return json.dumps({"settings": settings.model_dump(mode="json"), "choose": choose})
+
+
+def _is_complete(workspace: Workspace, settings: RunConfig, choose: bool) -> bool:
+    if not stamp_matches(workspace, _stamp(settings, choose)):
         return False
     try:
         load_checkpoint(workspace.checkpoint)
@@ -86,13 +93,12 @@ def _is_complete(workspace: Workspace, settings: RunConfig) -> bool:
     return True
 
 
-def _make(workspace: Workspace, settings: RunConfig) -> None:
+def _make(workspace: Workspace, settings: RunConfig, choose: bool) -> None:
     """Runs stages 1 to 5; the stamp comes last, so an interrupted run counts as none."""
     console.print("loading the trainer (torch, RecBole) ...")
     from metarl_rec import pipeline
     from metarl_rec.preparing import prepared
     from metarl_rec.protocol import CORE_POLICIES
-    from metarl_rec.train import Progress
 
     workspace.stamp.unlink(missing_ok=True)
     started = time.monotonic()
@@ -107,13 +113,7 @@ def _make(workspace: Workspace, settings: RunConfig) -> None:
         pipeline.embed(workspace, settings, progress.show)
         progress.finish()
     console.print("[bold]3-4[/] user tasks and meta-training; validation reward before -> after adaptation:")
-    with bar(f"  {settings.train.algorithm}", settings.train.iterations) as progress:
-
-        def show(state: Progress) -> None:
-            note = f"{state.latest.before:.2f} -> {state.latest.after:.2f}"
-            progress.show(state.iteration, note=note)
-
-        checkpoint, result = pipeline.train(workspace, settings, on_progress=show)
+    checkpoint, result = trained(workspace, settings, choose=choose, indent="  ")
     console.print(
         f"  policy {checkpoint.version}: "
         f"validation reward {result.best.before:.2f} before, {result.best.after:.2f} after; "
@@ -122,7 +122,7 @@ def _make(workspace: Workspace, settings: RunConfig) -> None:
     with bar("[bold]5[/] evaluation on meta-test users", len(CORE_POLICIES)) as progress:
         episodes: Episodes = pipeline.evaluate_checkpoint(workspace, progress.advance)
     show_report(workspace, episodes)
-    write_stamp(workspace, settings.model_dump_json())
+    write_stamp(workspace, _stamp(settings, choose))
     console.print(f"stages 1-5 took {time.monotonic() - started:.0f} s")
 
 

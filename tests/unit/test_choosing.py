@@ -11,12 +11,13 @@ import pytest
 from pydantic import ValidationError
 
 from metarl_rec import dataset_store
-from metarl_rec.choosing import Choices, choices_of, chosen_problem, chosen_text
+from metarl_rec.choosing import Choices, choices_of, choose_within, chosen_problem, chosen_text
+from metarl_rec.config import RunConfig
 from metarl_rec.dataset import Dataset, split_users
 from metarl_rec.errors import DataError
 from metarl_rec.gate import best_of, worth
 from metarl_rec.populations import TrainingPopulations
-from metarl_rec.preparing import split_problem
+from metarl_rec.preparing import split_embeddings, split_problem
 from metarl_rec.train import start_of
 from metarl_rec.validate import validate_rivals
 from metarl_rec.workspace import Workspace
@@ -74,6 +75,24 @@ def test_choice_does_not_know_those_who_are_tested(tmp_path: Path) -> None:
     )
     assert first[1] == second[1]
     assert np.array_equal(first[0].space.features, second[0].space.features)
+
+
+def test_left_open_are_the_settings_that_nobody_changed(tmp_path: Path) -> None:
+    theirs = CONFIG.model_copy(update={"prior": CONFIG.prior.model_copy(update={"shrinkage": 0.05})})
+    everything, rest = Choices.left_open(RunConfig()), Choices.left_open(theirs)
+    assert everything == Choices()
+    assert (rest.shrinkage, rest.attribute_gain) == ((), Choices().attribute_gain)
+    assert everything.count - rest.count == len(Choices().shrinkage)
+
+
+def test_every_start_that_is_played_to_choose_is_reported_those_that_cannot_be_fitted_too(tmp_path: Path) -> None:
+    dataset = small_dataset().filter(min_positives=0, min_ratings=0, threshold=CONFIG.threshold)
+    users = split_users(len(dataset.user_ids), CONFIG.seed)
+    embeddings = split_embeddings(dataset, users.train, CONFIG)
+    seen: list[tuple[int, int]] = []
+    _, chosen = choose_within(dataset, users, embeddings, CONFIG, CHOICES, lambda *played: seen.append(played))
+    assert seen == [(number, CHOICES.count) for number in range(1, 8)]
+    assert chosen == chosen_problem(stored(tmp_path, small_dataset()), CONFIG, CHOICES)[1]
 
 
 def test_choices_of_gives_noises_back() -> None:
