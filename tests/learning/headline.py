@@ -9,6 +9,9 @@ bars.md. No figure there is typed by hand. Another data set, or other users of o
 
     metarl-rec evaluate --protocol cold-start --workdir W --set run.min_positives=0 --set run.min_ratings=20
     python -m tests.learning.headline W/evaluation --data ml-100k-all-users
+
+The recipe whose figures are known from elsewhere (no item attributes, nothing chosen, nothing meta-trained) is another,
+`ml-100k-recipe`; tests/learning/README.md has its command.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ FOLDERS = {
     "ml-1m-cold": "ml-1m-cold, at least 50 positives",
     "ml-100k-all-users": "ML-100K, at least 20 ratings",
     "ml-1m-cold-all-users": "ml-1m-cold, at least 20 ratings",
+    "ml-100k-recipe": "ML-100K, at least 50 positives, the published recipe",
+    "ml-1m-cold-recipe": "ml-1m-cold, at least 50 positives, the published recipe",
 }
 """Folders of reports, with whom they are about."""
 OWN_TASKS = {
@@ -71,7 +76,8 @@ def headline(report: dict[str, Any], base: str) -> str:
         "*harmed*: share of episodes in which the adapted policy has strictly fewer hits than that one. Differences "
         "are averaged over a user's episodes first, so they are not exactly those of the levels. *HB linear* is the "
         "hierarchical-Bayes linear bandit with the same prior, item and user attributes, its noise tuned by those who "
-        "choose ours; *joint pre-training* is one policy for all, adapted without the prior; *adapted meta-policy* "
+        "choose ours; *joint pre-training* is one policy for all, adapted without the prior (joint training from the "
+        "prior plays in `ablation`); *adapted meta-policy* "
         f"samples at the temperature it is served with. {_shipped(report['verdict'])} {_harms(episodes)} Raw results, "
         f"seeds and settings: [{base}.json]({base}.json); {described(machine)}.",
         "",

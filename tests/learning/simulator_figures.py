@@ -51,8 +51,8 @@ def sessions() -> list[str]:
     lines = [
         f"The same trainer with discount {low:g} and {high:g}, five seeds, both from a fatigue of "
         f"{report['context'].get('fatigue', 0.03):g}: reward over 40 steps of users drawn from a prior fitted on "
-        "held-out people (`python -m tests.learning.session_discount`). In *sessions* users leave when one topic "
-        "fills what they see, in *static* nobody leaves:",
+        "held-out people (`python -m tests.learning.session_discount --out F`). In *sessions* users leave when one "
+        "topic fills what they see, in *static* nobody leaves:",
         "",
         f"| trained and judged in | discount {low:g} | {high:g} minus {low:g}, ± standard error over seeds |",
         "|---|---|---|",
@@ -73,7 +73,7 @@ def speed() -> list[str]:
     report = read(ROOT / "tests" / "bench" / "simulator_speed.json")
     lines = [
         "User-steps per CPU second on one core, random slates, in turns within one run "
-        "(`python -m tests.bench.simulator_speed`):",
+        "(`python -m tests.bench.simulator_speed --peers PYTHON --out F`):",
         "",
         "| beside | items | its response | ours | ours per second | its per second | ratio |",
         "|---|---|---|---|---|---|---|",
