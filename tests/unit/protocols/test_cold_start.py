@@ -13,7 +13,7 @@ from metarl_rec.choosing import DEFAULTS_SEEN, Choices
 from metarl_rec.errors import ConfigError
 from metarl_rec.protocol import ADAPTED, PUBLISHED_FORMS
 from metarl_rec.protocols import cold_start
-from metarl_rec.protocols.cold_start_report import episodes_of
+from metarl_rec.protocols.cold_start_report import episodes_of, report
 from metarl_rec.protocols.limits import HARM, STRETCH, remarked
 from metarl_rec.protocols.registry import PROTOCOLS, run_protocol
 from metarl_rec.protocols.result import Bar
@@ -142,6 +142,20 @@ def test_forms_known_from_elsewhere_play_where_they_are_named_and_fixed_settings
     assert all((rewards[name] != rewards["HB linear, greedy"]).any() for name in PUBLISHED_FORMS)
     assert DEFAULTS_SEEN in result.tested
     assert not any(line.startswith("Chosen within") for line in result.verdict)
+
+
+@pytest.mark.parametrize(
+    ("name", "min_positives", "shown"), [("ml-1m-cold", 50, True), ("ml-1m-cold", 20, False), ("ml-100k", 50, False)]
+)
+def test_report_shows_printed_rows_beside_the_people_they_are_about(
+    workspace: Workspace, name: str, min_positives: int, shown: bool
+) -> None:
+    asked = settings(1)
+    (part,) = cold_start.run(asked, workspace, lambda *_: None).raw["splits"]
+    played = [{**part, "dataset": {**part["dataset"], "name": name}}]
+    run = asked.run.model_copy(update={"min_positives": min_positives, "min_ratings": 0, "threshold": 4.0})
+    titles = [table.title for table in report(run, asked.model_dump(mode="json"), played).tables]
+    assert any("NICF" in title for title in titles) == shown
 
 
 def test_bar_that_is_not_reached_says_what_was_tried() -> None:
