@@ -15,6 +15,7 @@ import torch
 from metarl_rec.baselines import HierarchicalBayesPolicy
 from metarl_rec.checkpoint import load_checkpoint, save_checkpoint
 from metarl_rec.cold_start import cold_start_rewards
+from metarl_rec.config import RunConfig
 from metarl_rec.errors import CheckpointError, ConfigError
 from metarl_rec.evaluate import evaluate_lineup
 from metarl_rec.export import build_checkpoint, meta_params
@@ -124,16 +125,15 @@ def test_start_takes_the_noise_and_forgetting_with_which_those_who_choose_do_bes
     assert result.start == validate(populations, best)
 
 
+def where_people_tire(**train: Any) -> RunConfig:
+    """Returns settings of a start alone, chosen by two hundred drawn users who soon have enough of a topic."""
+    satiation = WorldConfig.model_validate({"satiation": {"strength": 8.0}})
+    drawn = {"population": "latent", "form": "session", "session_length": 12, "validation_users": 200}
+    return small_config(iterations=0, world=satiation, **drawn, **train)
+
+
 def test_start_takes_the_fatigue_with_which_those_who_choose_do_best_where_people_tire() -> None:
-    config = small_config(
-        iterations=0,
-        population="latent",
-        form="session",
-        session_length=12,
-        world=WorldConfig.model_validate({"satiation": {"strength": 8.0}}),
-        validation_users=200,
-        start_fatigues=(0.1, 2.0, 0.3),
-    )
+    config = where_people_tire(start_fatigues=(0.1, 2.0, 0.3))
     tiring = config.model_copy(update={"inner": config.inner.model_copy(update={"fatigue": (0.001, 0.002, 0.001)})})
     problem = small_problem(tiring)
     given = start_of(problem, tiring)
@@ -148,16 +148,7 @@ def test_start_takes_the_fatigue_with_which_those_who_choose_do_best_where_peopl
 
 
 def test_start_takes_the_noise_that_is_best_with_its_fatigue_not_the_one_that_hides_that_people_tire() -> None:
-    config = small_config(
-        iterations=0,
-        population="latent",
-        form="session",
-        session_length=12,
-        world=WorldConfig.model_validate({"satiation": {"strength": 8.0}}),
-        validation_users=200,
-        start_noises=(0.05, 0.2, 2.0),
-        start_fatigues=(0.3, 2.0),
-    )
+    config = where_people_tire(start_noises=(0.05, 0.2, 2.0), start_fatigues=(0.3, 2.0))
     noise = value_weight_of(0.4)
     inner = config.inner.model_copy(update={"fatigue": (0.001,) * 3, "value_weight": noise})
     config = config.model_copy(update={"inner": inner})
