@@ -75,7 +75,7 @@ def test_make_parts_that_fail_are_counted_and_the_protocol_says_why(
     ("name", "assignments", "words"),
     [
         ("mdp", [], "protocol mdp is not made of parts that processes share; leave --processes out"),
-        ("signals", ["stops=3"], "^setting stops: .*--protocol signals --help"),
+        ("signals", ["stops=3"], "^setting stops: there is none of this name; choose from "),
         ("signal", [], "protocol 'signal' is unknown; choose from: cold-start, "),
     ],
 )
