@@ -81,8 +81,7 @@ class Choices(FrozenSettings):
     @property
     def count(self) -> int:
         """How many starts are played to choose."""
-        lists = (self.item_attribute_scale, self.shrinkage, self.attribute_gain, self.noises)
-        return sum(len(each) for each in lists if len(each) > 1)
+        return sum(len(each) for each in (getattr(self, name) for name in _CHOSEN) if len(each) > 1)
 
 
 _CHOSEN = {
